@@ -1,0 +1,10 @@
+//! System calls that no crate wraps, and the few sequences of calls that several drivers need:
+//! mounts through the new mount API, what the kernel says is mounted, and who the caller is.
+//!
+//! The one crate with `unsafe` code: each block does one operation and says why it is sound.
+
+pub mod backing;
+pub mod identity;
+pub mod mount;
+mod mount_setattr;
+pub mod mountinfo;

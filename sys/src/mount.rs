@@ -1,0 +1,196 @@
+//! Mounts through the new mount API (`fsopen`, `fsconfig`, `fsmount`, `move_mount`; Linux 5.2).
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, umount2};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+};
+
+use crate::mount_setattr;
+
+/// What may not be done on a mount.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Restrictions {
+    /// No writes.
+    pub read_only: bool,
+    /// No effect of set-user-id bits and file capabilities.
+    pub no_set_user_id: bool,
+    /// No device nodes.
+    pub no_devices: bool,
+}
+
+impl Restrictions {
+    fn attributes(self) -> MountAttrFlags {
+        let mut flags = MountAttrFlags::empty();
+        flags.set(MountAttrFlags::MOUNT_ATTR_RDONLY, self.read_only);
+        flags.set(MountAttrFlags::MOUNT_ATTR_NOSUID, self.no_set_user_id);
+        flags.set(MountAttrFlags::MOUNT_ATTR_NODEV, self.no_devices);
+        flags
+    }
+}
+
+/// An overlay to mount.
+#[derive(Debug, Clone, Default)]
+pub struct Overlay {
+    /// Lower folders, topmost first; up to 500.
+    pub lower: Vec<PathBuf>,
+    /// The upper and the work folder of a writable overlay.
+    pub upper: Option<(PathBuf, PathBuf)>,
+    /// Further options, as `key=value` or `flag`.
+    pub options: Vec<String>,
+    /// Restrictions of the mount.
+    pub restrictions: Restrictions,
+}
+
+/// The longest value that `fsconfig` takes as a string, in bytes (255 and the end, Linux 6.18).
+const LONGEST_VALUE: usize = 255;
+
+/// Mounts an overlay and answers the mount, which is attached nowhere yet and goes away with the fd.
+///
+/// # Errors
+/// The kernel's, with what it wrote into the context's log where it wrote anything.
+pub fn overlay(overlay: &Overlay) -> io::Result<OwnedFd> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    configure(context.as_fd(), overlay).map_err(|error| with_log(error, &context))?;
+    Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, overlay.restrictions.attributes())?)
+}
+
+fn configure(context: std::os::fd::BorrowedFd<'_>, overlay: &Overlay) -> io::Result<()> {
+    // Names the file system in /proc/mounts.
+    fsconfig_set_string(context, "source", "plywood")?;
+    // Folders whose path is too long are passed through a descriptor that must live until the creation.
+    let mut held = Vec::new();
+    set_lower(context, &overlay.lower, &mut held)?;
+    if let Some((upper, work)) = &overlay.upper {
+        set_folder(context, "upperdir", upper, &mut held)?;
+        set_folder(context, "workdir", work, &mut held)?;
+    }
+    for option in &overlay.options {
+        match option.split_once('=') {
+            Some((key, value)) => fsconfig_set_string(context, key, value)?,
+            None => fsconfig_set_flag(context, option.as_str())?,
+        }
+    }
+    Ok(fsconfig_create(context)?)
+}
+
+/// One `lowerdir+` a folder (Linux 6.5); older kernels take them in one string.
+fn set_lower(
+    context: std::os::fd::BorrowedFd<'_>,
+    lower: &[PathBuf],
+    held: &mut Vec<OwnedFd>,
+) -> io::Result<()> {
+    for (position, folder) in lower.iter().enumerate() {
+        match set_folder(context, "lowerdir+", folder, held) {
+            Err(error) if position == 0 && error.raw_os_error() == Some(libc::EINVAL) => {
+                return set_lower_joined(context, lower, held);
+            }
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+fn set_lower_joined(
+    context: std::os::fd::BorrowedFd<'_>,
+    lower: &[PathBuf],
+    held: &mut Vec<OwnedFd>,
+) -> io::Result<()> {
+    let mut joined = Vec::new();
+    for folder in lower {
+        if !joined.is_empty() {
+            joined.push(b':');
+        }
+        joined.extend_from_slice(through_descriptor(folder, held)?.as_bytes());
+    }
+    if joined.len() > LONGEST_VALUE {
+        let reason = "this kernel has no lowerdir+ (Linux 6.5) and takes only about ten layers at once";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
+    }
+    Ok(fsconfig_set_string(context, "lowerdir", OsStr::from_bytes(&joined))?)
+}
+
+fn set_folder(
+    context: std::os::fd::BorrowedFd<'_>,
+    key: &str,
+    folder: &Path,
+    held: &mut Vec<OwnedFd>,
+) -> io::Result<()> {
+    // `upperdir` and `workdir` are unescaped by the kernel, `lowerdir+` is taken as it is (Linux 6.5 to 6.18).
+    let bytes = folder.as_os_str().as_bytes();
+    let escaped = key != "lowerdir+" && bytes.iter().any(|byte| matches!(byte, b'\\' | b','));
+    if bytes.len() <= LONGEST_VALUE && !escaped {
+        return Ok(fsconfig_set_string(context, key, folder)?);
+    }
+    Ok(fsconfig_set_string(context, key, through_descriptor(folder, held)?.as_os_str())?)
+}
+
+fn through_descriptor(folder: &Path, held: &mut Vec<OwnedFd>) -> io::Result<std::ffi::OsString> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let descriptor = rustix::fs::open(folder, flags, Mode::empty())?;
+    let path = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
+    held.push(descriptor);
+    Ok(path.into())
+}
+
+/// Adds what the kernel wrote into the context's log to the error.
+fn with_log(error: io::Error, context: &OwnedFd) -> io::Error {
+    let mut message = [0_u8; 1024];
+    let mut lines = Vec::new();
+    while let Ok(length) = rustix::io::read(context, &mut message) {
+        if length == 0 {
+            break;
+        }
+        lines.push(String::from_utf8_lossy(&message[..length]).trim().to_owned());
+    }
+    if lines.is_empty() {
+        error
+    } else {
+        io::Error::new(error.kind(), format!("{error} ({})", lines.join("; ")))
+    }
+}
+
+/// Makes a bind mount of a folder, attached nowhere yet, with the restrictions given.
+///
+/// # Errors
+/// Those of `open_tree(2)` and `mount_setattr(2)`.
+pub fn bind(folder: &Path, restrictions: Restrictions) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, folder, flags)?;
+    let attributes = restrictions.attributes();
+    if !attributes.is_empty() {
+        mount_setattr::set(&tree, u64::from(attributes.bits()))?;
+    }
+    Ok(tree)
+}
+
+/// Attaches a mount at a folder. The last component is not followed.
+///
+/// # Errors
+/// Those of `move_mount(2)`.
+pub fn attach(mount: impl AsFd, target: &Path) -> io::Result<()> {
+    Ok(move_mount(mount.as_fd(), "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+}
+
+/// Unmounts what is mounted at `target`, not following a link there.
+///
+/// # Errors
+/// `EBUSY` where it is in use, `EINVAL` where nothing is mounted there.
+pub fn detach(target: &Path) -> io::Result<()> {
+    Ok(umount2(target, MntFlags::UMOUNT_NOFOLLOW)?)
+}
+
+/// Unmounts lazily: the mount disappears from the tree now, and ends with its last user.
+///
+/// # Errors
+/// `EINVAL` where nothing is mounted there.
+pub fn detach_lazily(target: &Path) -> io::Result<()> {
+    Ok(umount2(target, MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH)?)
+}
