@@ -1,0 +1,212 @@
+//! The folders that entries go into: found, followed, and made where the tar only implies them.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+use plywood_graphdriver::DriverResult;
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use crate::fail::{Attempt, refuse};
+use crate::markers::Markers;
+use crate::metadata::file_type;
+use crate::pending::Pending;
+use crate::resolve::{Node, open_folder};
+use crate::stack::Stack;
+use crate::{folder, path};
+
+/// How many open folders are kept.
+const OPEN_FOLDERS: usize = 192;
+
+/// How many links a path may lead through, as the kernel's own limit (`path_resolution(7)`).
+const MOST_LINKS: usize = 40;
+
+/// An open folder of the layer.
+#[derive(Debug)]
+pub(super) struct Parent {
+    pub(super) folder: OwnedFd,
+    /// Its clean path in the layer, with no link in it.
+    pub(super) path: Vec<u8>,
+}
+
+/// Opens folders of the layer by the paths that entries give.
+#[derive(Debug)]
+pub(super) struct Parents {
+    root: Rc<Parent>,
+    markers: Markers,
+    below: Option<Stack>,
+    open: HashMap<Vec<u8>, Rc<Parent>>,
+}
+
+/// One step of a walk: a folder, and whether the layers below show through it.
+#[derive(Debug)]
+struct Step {
+    at: Rc<Parent>,
+    shows_below: bool,
+}
+
+impl Parents {
+    pub(super) fn new(root: OwnedFd, markers: Markers, below: Option<Stack>) -> Self {
+        let root = Rc::new(Parent { folder: root, path: Vec::new() });
+        Self { root, markers, below, open: HashMap::new() }
+    }
+
+    pub(super) fn root(&self) -> Rc<Parent> {
+        Rc::clone(&self.root)
+    }
+
+    /// Forgets all open folders: after one of them, or a link, was replaced.
+    pub(super) fn forget(&mut self) {
+        self.open.clear();
+    }
+
+    /// Opens the folder at a clean path that an entry gave, following links inside the layer and making what is missing.
+    pub(super) fn folder(&mut self, requested: &[u8], pending: &mut Pending<'_>) -> DriverResult<Rc<Parent>> {
+        if let Some(parent) = self.known(requested)? {
+            return Ok(parent);
+        }
+        let parent = self.walk(requested, pending)?;
+        self.remember(requested, &parent);
+        Ok(parent)
+    }
+
+    /// Opens the folder at a clean path where all of it is there and no link in it.
+    pub(super) fn known(&mut self, requested: &[u8]) -> DriverResult<Option<Rc<Parent>>> {
+        if requested.is_empty() {
+            return Ok(Some(self.root()));
+        }
+        if let Some(parent) = self.open.get(requested) {
+            return Ok(Some(Rc::clone(parent)));
+        }
+        match open_folder(self.root.folder.as_fd(), requested) {
+            Ok(opened) => {
+                let parent = Rc::new(Parent { folder: opened, path: requested.to_vec() });
+                self.remember(requested, &parent);
+                Ok(Some(parent))
+            }
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            Err(error) => Err(error).attempt("open parent", requested),
+        }
+    }
+
+    fn remember(&mut self, requested: &[u8], parent: &Rc<Parent>) {
+        if self.open.len() >= OPEN_FOLDERS {
+            self.open.clear();
+        }
+        self.open.insert(requested.to_vec(), Rc::clone(parent));
+    }
+
+    /// Goes down component by component, as the kernel would inside this root.
+    fn walk(&mut self, requested: &[u8], pending: &mut Pending<'_>) -> DriverResult<Rc<Parent>> {
+        let mut steps = vec![Step { at: self.root(), shows_below: true }];
+        let mut ahead: VecDeque<Vec<u8>> = components(requested).collect();
+        let mut links = 0;
+        while let Some(component) = ahead.pop_front() {
+            if component == b".." {
+                if steps.len() > 1 {
+                    steps.pop();
+                }
+                continue;
+            }
+            let Some(step) = steps.last() else { break };
+            match self.advance(&Step { at: Rc::clone(&step.at), ..*step }, &component, pending)? {
+                Advance::Into(next) => steps.push(next),
+                Advance::Link(target) => {
+                    links += 1;
+                    if links > MOST_LINKS {
+                        return Err(refuse("apply", requested, "its parent is a loop of symlinks (ELOOP)"));
+                    }
+                    if target.first() == Some(&b'/') {
+                        steps.truncate(1);
+                    }
+                    for component in components(&target).collect::<Vec<_>>().into_iter().rev() {
+                        ahead.push_front(component);
+                    }
+                }
+            }
+        }
+        Ok(steps.pop().map_or_else(|| self.root(), |step| step.at))
+    }
+
+    fn advance(&mut self, from: &Step, component: &[u8], pending: &mut Pending<'_>) -> DriverResult<Advance> {
+        let shown = path::join(&from.at.path, component);
+        let node = Node::new(&from.at.folder, component);
+        let Some(stat) = node.find().attempt("look up parent", &shown)? else {
+            return self.missing(from, component, shown, pending);
+        };
+        match file_type(&stat) {
+            FileType::Directory => {
+                let opened = node.open_folder().attempt("open parent", &shown)?;
+                // Only those who look below need to know.
+                let shows = from.shows_below
+                    && (self.below.is_none()
+                        || !self.markers.is_opaque(&opened).attempt("look up opaque", &shown)?);
+                Ok(into(opened, shown, shows))
+            }
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(node.folder, node.name, Vec::new())
+                    .attempt("read link", &shown)?;
+                Ok(Advance::Link(target.into_bytes()))
+            }
+            _ if self.markers.is_whiteout_device(&stat) => {
+                rustix::fs::unlinkat(node.folder, node.name, rustix::fs::AtFlags::empty())
+                    .attempt("replace whiteout", &shown)?;
+                self.make_opaque(from, component, shown, pending)
+            }
+            _ => Err(refuse("apply", &shown, "a parent of the entry is not a folder")),
+        }
+    }
+
+    /// A component that this layer does not have.
+    fn missing(
+        &mut self,
+        from: &Step,
+        component: &[u8],
+        shown: Vec<u8>,
+        pending: &mut Pending<'_>,
+    ) -> DriverResult<Advance> {
+        let node = Node::new(&from.at.folder, component);
+        if self.markers.remove_whiteout(node).attempt("replace whiteout", &shown)? {
+            return self.make_opaque(from, component, shown, pending);
+        }
+        if from.shows_below
+            && let Some(below) = &mut self.below
+            && let Some(found) = below.find(&shown)?
+            && file_type(&found.stat) == FileType::Symlink
+        {
+            let target = rustix::fs::readlinkat(found.node().folder, &found.name, Vec::new());
+            return Ok(Advance::Link(target.attempt("read link", &shown)?.into_bytes()));
+        }
+        let opened = folder::make(node.folder, component, 0o755).attempt("make parent", &shown)?;
+        pending.implied(&shown)?;
+        Ok(into(opened, shown, from.shows_below))
+    }
+
+    /// A folder that this layer deleted before: nothing below shows through it.
+    fn make_opaque(
+        &mut self,
+        from: &Step,
+        component: &[u8],
+        shown: Vec<u8>,
+        pending: &mut Pending<'_>,
+    ) -> DriverResult<Advance> {
+        let opened = folder::make(from.at.folder.as_fd(), component, 0o755).attempt("make parent", &shown)?;
+        self.markers.make_opaque(&opened).attempt("make opaque", &shown)?;
+        pending.fresh(&shown)?;
+        Ok(into(opened, shown, false))
+    }
+}
+
+enum Advance {
+    Into(Step),
+    Link(Vec<u8>),
+}
+
+fn into(opened: OwnedFd, path: Vec<u8>, shows_below: bool) -> Advance {
+    Advance::Into(Step { at: Rc::new(Parent { folder: opened, path }), shows_below })
+}
+
+fn components(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").map(<[u8]>::to_vec)
+}

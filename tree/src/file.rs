@@ -1,0 +1,160 @@
+//! The content of regular files: opened, and copied with its holes.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use plywood_archive::tar::Segment;
+use rustix::fs::{Mode, OFlags, SeekFrom, Stat};
+use rustix::io::Errno;
+
+use crate::resolve::Node;
+
+/// Bytes copied at once where the kernel does not copy by itself.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Opens a regular file for reading. One of the caller's own that forbids it is permitted for the moment of opening.
+///
+/// # Errors
+/// Those of `openat(2)`.
+pub fn open_readable(node: Node<'_>) -> rustix::io::Result<OwnedFd> {
+    match node.open(OFlags::RDONLY | OFlags::NONBLOCK) {
+        Err(Errno::ACCESS) => open_forbidden(node),
+        other => other,
+    }
+}
+
+/// Without privilege a file of mode 0000 must be permitted first; its mode is put back at once.
+fn open_forbidden(node: Node<'_>) -> rustix::io::Result<OwnedFd> {
+    let held = node.open(OFlags::PATH)?;
+    let stat = rustix::fs::fstat(&held)?;
+    if stat.st_uid != rustix::process::geteuid().as_raw() {
+        return Err(Errno::ACCESS);
+    }
+    let path = format!("/proc/self/fd/{}", held.as_raw_fd());
+    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+    rustix::fs::chmod(path.as_str(), mode | Mode::RUSR)?;
+    let opened = rustix::fs::open(path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    rustix::fs::chmod(path.as_str(), mode)?;
+    opened
+}
+
+/// Copies the content of a regular file into an empty one: shared where the file system can (`FICLONE`), else by the
+/// kernel (`copy_file_range`), else through memory. Holes stay holes.
+///
+/// # Errors
+/// Those of reading and writing.
+pub fn copy_content(from: BorrowedFd<'_>, to: BorrowedFd<'_>, size_bytes: u64) -> io::Result<()> {
+    if size_bytes == 0 || rustix::fs::ioctl_ficlone(to, from).is_ok() {
+        return Ok(());
+    }
+    let stat = rustix::fs::fstat(from)?;
+    if !has_holes(&stat) {
+        return copy_range(from, to, &Segment { offset: 0, length: size_bytes });
+    }
+    rustix::fs::ftruncate(to, size_bytes)?;
+    for segment in data_segments(from, size_bytes)? {
+        copy_range(from, to, &segment)?;
+    }
+    Ok(())
+}
+
+/// Whether a file takes less space than it has bytes. `st_blocks` counts 512 bytes (stat(2)).
+#[must_use]
+pub fn has_holes(stat: &Stat) -> bool {
+    stat.st_blocks.saturating_mul(512) < stat.st_size
+}
+
+/// The parts of a file that hold data, in order, as `SEEK_DATA` and `SEEK_HOLE` tell them.
+///
+/// # Errors
+/// Those of `lseek(2)`.
+pub fn data_segments(file: BorrowedFd<'_>, size_bytes: u64) -> io::Result<Vec<Segment>> {
+    let mut segments = Vec::new();
+    let mut offset = 0;
+    while offset < size_bytes {
+        let start = match rustix::fs::seek(file, SeekFrom::Data(offset)) {
+            Ok(start) => start,
+            // No data after this offset.
+            Err(Errno::NXIO) => break,
+            // The file system does not tell: all of it is data.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => {
+                return Ok(vec![Segment { offset: 0, length: size_bytes }]);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let end = rustix::fs::seek(file, SeekFrom::Hole(start))?.min(size_bytes);
+        if end <= start {
+            break;
+        }
+        segments.push(Segment { offset: start, length: end - start });
+        offset = end;
+    }
+    Ok(segments)
+}
+
+fn copy_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, segment: &Segment) -> io::Result<()> {
+    let (mut read_at, mut write_at) = (segment.offset, segment.offset);
+    let end = segment.offset + segment.length;
+    while read_at < end {
+        let length = usize::try_from(end - read_at).unwrap_or(usize::MAX).min(1 << 30);
+        match rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), length) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
+                return copy_bytes(from, to, read_at, end);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn copy_bytes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, mut offset: u64, end: u64) -> io::Result<()> {
+    let to = File::from(to.try_clone_to_owned()?);
+    let mut buffer = vec![0_u8; BUFFER_BYTES];
+    while offset < end {
+        let wanted = usize::try_from(end - offset).unwrap_or(usize::MAX).min(buffer.len());
+        let length = rustix::io::pread(from, &mut buffer[..wanted], offset)?;
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        to.write_all_at(&buffer[..length], offset)?;
+        offset += length as u64;
+    }
+    Ok(())
+}
+
+/// Whether two files hold the same bytes.
+///
+/// # Errors
+/// Those of reading.
+pub fn same_content(one: &OwnedFd, other: &OwnedFd) -> io::Result<bool> {
+    let mut buffers = (vec![0_u8; BUFFER_BYTES], vec![0_u8; BUFFER_BYTES]);
+    let mut offset = 0;
+    loop {
+        let first = read_full(one.as_fd(), &mut buffers.0, offset)?;
+        let second = read_full(other.as_fd(), &mut buffers.1, offset)?;
+        if buffers.0[..first] != buffers.1[..second] {
+            return Ok(false);
+        }
+        if first == 0 {
+            return Ok(true);
+        }
+        offset += first as u64;
+    }
+}
+
+fn read_full(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match rustix::io::pread(file, &mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(length) => filled += length,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,143 @@
+//! Listing and removing by open folders, never by paths of the host.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use plywood_graphdriver::DriverResult;
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::fail::Attempt;
+use crate::markers::{OPAQUE_MARKER, WHITEOUT_PREFIX};
+use crate::metadata::is_folder;
+use crate::path;
+use crate::resolve::Node;
+
+/// Opens a folder for listing, though it may be an `O_PATH` descriptor. A folder of the caller's own that forbids
+/// reading is opened all the same.
+pub(crate) fn open_listing(folder: BorrowedFd<'_>) -> rustix::io::Result<Dir> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let opened = match Node::itself(folder).open(flags) {
+        Err(Errno::ACCESS) => {
+            permit(folder)?;
+            Node::itself(folder).open(flags)?
+        }
+        other => other?,
+    };
+    Dir::new(opened)
+}
+
+/// Gives the caller, who owns it, all rights to a folder.
+fn permit(folder: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    use std::os::fd::AsRawFd;
+    // An O_PATH descriptor takes no fchmod, and a folder without its search bit no name in it: its link in /proc does.
+    let path = format!("/proc/self/fd/{}", folder.as_raw_fd());
+    rustix::fs::chmod(path, Mode::RWXU)
+}
+
+/// The names in a folder, unsorted, `.` and `..` left out.
+///
+/// # Errors
+/// Those of `openat(2)` and `getdents64(2)`.
+pub fn names(folder: BorrowedFd<'_>) -> rustix::io::Result<Vec<Vec<u8>>> {
+    let mut found = Vec::new();
+    for entry in open_listing(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            found.push(name.to_vec());
+        }
+    }
+    Ok(found)
+}
+
+/// The names in a folder, sorted bytewise.
+///
+/// # Errors
+/// Those of [`names`].
+pub fn sorted_names(folder: BorrowedFd<'_>) -> rustix::io::Result<Vec<Vec<u8>>> {
+    let mut found = names(folder)?;
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The names that whiteouts in the OCI form hide in a folder.
+pub(crate) fn whiteouts(folder: BorrowedFd<'_>) -> rustix::io::Result<Vec<Vec<u8>>> {
+    let all = names(folder)?.into_iter().filter(|name| name != OPAQUE_MARKER);
+    Ok(all.filter_map(|name| name.strip_prefix(WHITEOUT_PREFIX).map(<[u8]>::to_vec)).collect())
+}
+
+/// Removes a node and all below it, on its own file system. Nothing there is removed already.
+///
+/// Goes down by open folders, one descriptor a level, and follows nothing. Folders of the caller's that forbid it are
+/// opened to it first.
+///
+/// # Errors
+/// The first failure; what was removed by then is gone.
+pub fn remove_all(node: Node<'_>) -> DriverResult<()> {
+    remove_below(node, node.name)
+}
+
+fn remove_below(node: Node<'_>, shown: &[u8]) -> DriverResult<()> {
+    match rustix::fs::unlinkat(node.folder, node.name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::ISDIR | Errno::PERM) => {}
+        Err(Errno::ACCESS) if node.find().attempt("look up", shown)?.is_some_and(|stat| is_folder(&stat)) => {
+        }
+        Err(error) => return Err(error).attempt("remove", shown),
+    }
+    empty(node, shown)?;
+    match rustix::fs::unlinkat(node.folder, node.name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error).attempt("remove folder", shown),
+    }
+}
+
+/// Removes all that a folder holds.
+///
+/// # Errors
+/// As [`remove_all`].
+pub fn empty(node: Node<'_>, shown: &[u8]) -> DriverResult<()> {
+    let opened = match node.open_folder() {
+        Ok(opened) => opened,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(error).attempt("open to remove", shown),
+    };
+    let inner = names(opened.as_fd()).attempt("list to remove", shown)?;
+    if !inner.is_empty() && !rustix::process::geteuid().is_root() {
+        permit(opened.as_fd()).attempt("permit removal", shown)?;
+    }
+    for name in inner {
+        remove_below(Node::new(&opened, &name), &path::join(shown, &name))?;
+    }
+    Ok(())
+}
+
+/// Makes the folder `name` and opens it; one that is there is an error.
+///
+/// # Errors
+/// Those of `mkdirat(2)`.
+pub fn make(parent: BorrowedFd<'_>, name: &[u8], mode: u32) -> rustix::io::Result<std::os::fd::OwnedFd> {
+    rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(mode))?;
+    Node { folder: parent, name }.open_folder()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+    use super::*;
+    use crate::resolve::open_root;
+
+    #[test]
+    fn a_tree_goes_and_what_its_links_point_to_stays() {
+        let top = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(top.path().join("tree/a/b")).unwrap();
+        std::fs::create_dir(top.path().join("kept")).unwrap();
+        std::fs::write(top.path().join("kept/file"), "x").unwrap();
+        std::os::unix::fs::symlink("../../kept", top.path().join("tree/a/link")).unwrap();
+        let root = open_root(top.path()).unwrap();
+        remove_all(Node::new(&root, b"tree")).unwrap();
+        remove_all(Node::new(&root, b"tree")).unwrap();
+        assert_eq!(names(root.as_fd()).unwrap(), vec![b"kept".to_vec()]);
+        assert!(top.path().join("kept/file").exists());
+    }
+}
