@@ -1,0 +1,17 @@
+//! The overlay2 driver: layers as upper folders of the kernel's overlayfs.
+//!
+//! On disk, below the driver's folder:
+//!
+//! ```text
+//! <layer id>/diff      the layer's own files; deletions as character devices 0:0 and overlay.opaque
+//! <layer id>/work      overlayfs' work folder, of writable layers
+//! <layer id>/pending   what is open until the parents are known (until sealed)
+//! <layer id>/sealed    the layer is read-only from now on
+//! empty/               a lower folder with nothing in it, for overlays that would have only one
+//! ```
+
+mod driver;
+mod mounting;
+mod probe;
+
+pub use driver::Overlay2;
