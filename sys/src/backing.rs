@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::AsFd;
 
 use nix::sys::statfs::{
-    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, FUSE_SUPER_MAGIC, FsType, NFS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC,
-    XFS_SUPER_MAGIC, fstatfs,
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, FUSE_SUPER_MAGIC, FsType, NFS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC,
+    TMPFS_MAGIC, XFS_SUPER_MAGIC, fstatfs,
 };
 
 /// Numbers that nix has no name for (Linux 6.18, uapi/linux/magic.h; ZFS and bcachefs their own headers).
@@ -40,7 +40,8 @@ mod tests {
 
     #[test]
     fn a_folder_in_memory_is_known_by_its_name() {
-        let shm = rustix::fs::open("/dev/shm", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap();
+        let shm =
+            rustix::fs::open("/dev/shm", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap();
         assert_eq!(name(shm).unwrap(), "tmpfs");
     }
 }

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use plywood_graphdriver::DriverResult;
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::fail::Attempt;
@@ -66,30 +66,22 @@ pub(crate) fn whiteouts(folder: BorrowedFd<'_>) -> rustix::io::Result<Vec<Vec<u8
     Ok(all.filter_map(|name| name.strip_prefix(WHITEOUT_PREFIX).map(<[u8]>::to_vec)).collect())
 }
 
+/// How deep a removal goes with one descriptor a level; folders below that are first moved up.
+const DEEPEST: usize = 256;
+
 /// Removes a node and all below it, on its own file system. Nothing there is removed already.
 ///
-/// Goes down by open folders, one descriptor a level, and follows nothing. Folders of the caller's that forbid it are
-/// opened to it first.
+/// Goes down by open folders and follows nothing, whatever the depth. Folders of the caller's that forbid it are opened to it
+/// first.
 ///
 /// # Errors
 /// The first failure; what was removed by then is gone.
 pub fn remove_all(node: Node<'_>) -> DriverResult<()> {
-    remove_below(node, node.name)
-}
-
-fn remove_below(node: Node<'_>, shown: &[u8]) -> DriverResult<()> {
-    match rustix::fs::unlinkat(node.folder, node.name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::ISDIR | Errno::PERM) => {}
-        Err(Errno::ACCESS) if node.find().attempt("look up", shown)?.is_some_and(|stat| is_folder(&stat)) => {
-        }
-        Err(error) => return Err(error).attempt("remove", shown),
+    if unlink(node, node.name)? {
+        return Ok(());
     }
-    empty(node, shown)?;
-    match rustix::fs::unlinkat(node.folder, node.name, AtFlags::REMOVEDIR) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(error) => Err(error).attempt("remove folder", shown),
-    }
+    empty(node, node.name)?;
+    remove_folder(node, node.name)
 }
 
 /// Removes all that a folder holds.
@@ -97,19 +89,67 @@ fn remove_below(node: Node<'_>, shown: &[u8]) -> DriverResult<()> {
 /// # Errors
 /// As [`remove_all`].
 pub fn empty(node: Node<'_>, shown: &[u8]) -> DriverResult<()> {
-    let opened = match node.open_folder() {
+    let top = match node.open_folder() {
         Ok(opened) => opened,
         Err(Errno::NOENT) => return Ok(()),
         Err(error) => return Err(error).attempt("open to remove", shown),
     };
-    let inner = names(opened.as_fd()).attempt("list to remove", shown)?;
-    if !inner.is_empty() && !rustix::process::geteuid().is_root() {
-        permit(opened.as_fd()).attempt("permit removal", shown)?;
-    }
-    for name in inner {
-        remove_below(Node::new(&opened, &name), &path::join(shown, &name))?;
+    // What was moved up while the folder was emptied is in it afterwards.
+    while !names(top.as_fd()).attempt("list to remove", shown)?.is_empty() {
+        empty_below(top.as_fd(), top.as_fd(), shown, 0)?;
     }
     Ok(())
+}
+
+fn empty_below(folder: BorrowedFd<'_>, top: BorrowedFd<'_>, shown: &[u8], depth: usize) -> DriverResult<()> {
+    let inner = names(folder).attempt("list to remove", shown)?;
+    if !inner.is_empty() && !rustix::process::geteuid().is_root() {
+        permit(folder).attempt("permit removal", shown)?;
+    }
+    for name in inner {
+        let (node, below) = (Node { folder, name: &name }, path::join(shown, &name));
+        if unlink(node, &below)? {
+            continue;
+        }
+        if depth == DEEPEST {
+            move_up(node, top).attempt("move up to remove", &below)?;
+            continue;
+        }
+        let opened = node.open_folder().attempt("open to remove", &below)?;
+        empty_below(opened.as_fd(), top, &below, depth + 1)?;
+        remove_folder(node, &below)?;
+    }
+    Ok(())
+}
+
+/// Unlinks what is no folder; answers whether it is gone.
+fn unlink(node: Node<'_>, shown: &[u8]) -> DriverResult<bool> {
+    match rustix::fs::unlinkat(node.folder, node.name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(true),
+        Err(error) => match node.find().attempt("look up", shown)? {
+            Some(stat) if is_folder(&stat) => Ok(false),
+            _ => Err(error).attempt("remove", shown),
+        },
+    }
+}
+
+fn remove_folder(node: Node<'_>, shown: &[u8]) -> DriverResult<()> {
+    match rustix::fs::unlinkat(node.folder, node.name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error).attempt("remove folder", shown),
+    }
+}
+
+/// Gives a folder a free name in another.
+fn move_up(node: Node<'_>, top: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    let mut number = 0_u32;
+    loop {
+        let name = format!(".deep-{number}");
+        match rustix::fs::renameat_with(node.folder, node.name, top, name, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => number += 1,
+            other => return other,
+        }
+    }
 }
 
 /// Makes the folder `name` and opens it; one that is there is an error.
@@ -139,5 +179,17 @@ mod tests {
         remove_all(Node::new(&root, b"tree")).unwrap();
         assert_eq!(names(root.as_fd()).unwrap(), vec![b"kept".to_vec()]);
         assert!(top.path().join("kept/file").exists());
+    }
+
+    #[test]
+    fn a_tree_deeper_than_any_descriptor_table_goes() {
+        let top = tempfile::tempdir().unwrap();
+        let root = open_root(top.path()).unwrap();
+        let mut at = make(root.as_fd(), b"deep", 0o755).unwrap();
+        for _ in 0..3_000 {
+            at = make(at.as_fd(), b"d", 0o755).unwrap();
+        }
+        remove_all(Node::new(&root, b"deep")).unwrap();
+        assert!(names(root.as_fd()).unwrap().is_empty());
     }
 }

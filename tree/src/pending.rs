@@ -28,6 +28,9 @@ pub(crate) enum Item {
     Fresh(Vec<u8>),
     /// A hard link to a file of the layers below, and the inode that holds its place.
     Link { link: Vec<u8>, target: Vec<u8>, placeholder: u64 },
+    /// What was at this path, and below it, gave way to a later entry. An inode's number may come again at once, so
+    /// it does not tell a link's placeholder from what took its place.
+    Gone(Vec<u8>),
     /// The root hides all that the layers below have.
     OpaqueRoot,
 }
@@ -41,11 +44,12 @@ pub(crate) struct Pending<'a> {
     undescribed: HashSet<u64>,
     hasher: RandomState,
     count: u64,
+    has_links: bool,
 }
 
 impl<'a> Pending<'a> {
     pub(crate) fn new(layer: BorrowedFd<'a>) -> Self {
-        Self { items: Spool::new(layer), undescribed: HashSet::new(), hasher: RandomState::new(), count: 0 }
+        Self { items: Spool::new(layer), undescribed: HashSet::new(), hasher: RandomState::new(), count: 0, has_links: false }
     }
 
     pub(crate) fn implied(&mut self, path: &[u8]) -> DriverResult<()> {
@@ -64,8 +68,14 @@ impl<'a> Pending<'a> {
     }
 
     pub(crate) fn link(&mut self, link: &[u8], target: &[u8], placeholder: u64) -> DriverResult<()> {
+        self.has_links = true;
         let length = u32::try_from(link.len()).unwrap_or(u32::MAX).to_le_bytes();
         self.push(b'L', &[&placeholder.to_le_bytes(), &length, link, target])
+    }
+
+    /// What is at a path is about to be removed, and with it the placeholders of links there and below.
+    pub(crate) fn gone(&mut self, path: &[u8]) -> DriverResult<()> {
+        if self.has_links { self.push(b'G', &[path]) } else { Ok(()) }
     }
 
     pub(crate) fn opaque_root(&mut self) -> DriverResult<()> {
@@ -139,6 +149,7 @@ fn parse(record: &[u8]) -> Option<Item> {
         b'I' => Item::Implied(rest.to_vec()),
         b'D' => Item::Described(rest.to_vec()),
         b'F' => Item::Fresh(rest.to_vec()),
+        b'G' => Item::Gone(rest.to_vec()),
         b'R' => Item::OpaqueRoot,
         b'L' => {
             let (placeholder, rest) = rest.split_first_chunk::<8>()?;

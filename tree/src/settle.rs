@@ -1,6 +1,6 @@
 //! Settles what an apply left open, now that the layers below are there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use plywood_graphdriver::DriverResult;
@@ -39,9 +39,14 @@ pub fn settle(
     if settling.is_misplaced(layer)? {
         return Ok(Settled::UnpackAgain);
     }
+    let live = live_links(layer)?;
+    let mut links = 0;
     // Links first: they change the times of folders, which are put right after.
     pending::visit(layer, |item| match item {
-        Item::Link { link, target, placeholder } => settling.link(&link, &target, placeholder),
+        Item::Link { link, target, placeholder } => {
+            links += 1;
+            if live.contains(&links) { settling.link(&link, &target, placeholder) } else { Ok(()) }
+        }
         Item::OpaqueRoot => settling.opaque_root(),
         _ => Ok(()),
     })?;
@@ -52,6 +57,33 @@ pub fn settle(
     })?;
     pending::discard(layer)?;
     Ok(Settled::Done)
+}
+
+/// Which of the noted links still have their placeholder, counted from 1.
+fn live_links(layer: BorrowedFd<'_>) -> DriverResult<HashSet<u64>> {
+    let mut live: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+    let mut links = 0;
+    pending::visit(layer, |item| {
+        match item {
+            Item::Link { link, .. } => {
+                links += 1;
+                live.insert(link, links);
+            }
+            Item::Gone(path) => {
+                live.remove(&path);
+                let below = path::join(&path, b"");
+                while let Some((inner, _)) = live.range(below.clone()..).next()
+                    && inner.starts_with(&below)
+                {
+                    let inner = inner.clone();
+                    live.remove(&inner);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(live.into_values().collect())
 }
 
 struct Settling<'a> {
@@ -78,7 +110,8 @@ impl Settling<'_> {
             }
             let found = self.below.find(&path)?;
             let is_link = found.is_some_and(|found| file_type(&found.stat) == FileType::Symlink);
-            misplaced = is_link && !self.hides_below(&path)?;
+            let parent = path::split(&path).map_or(&b""[..], |(parent, _)| parent);
+            misplaced = is_link && !self.hides_below(parent)?;
             Ok(())
         })?;
         Ok(misplaced)

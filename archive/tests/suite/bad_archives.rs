@@ -241,6 +241,18 @@ fn ends_of_archives() {
 }
 
 #[test]
+fn only_posix_headers_have_a_prefix() {
+    // GNU headers have times where POSIX has the prefix, v7 headers nothing that counts.
+    for (magic, expected) in [(b"ustar\x0000", &b"prefix/f"[..]), (b"ustar  \0", b"f"), (&[0; 8], b"f")] {
+        let block = Block::new(b"f", b'0', 0).bytes(257, magic).bytes(345, b"prefix").finish();
+        assert_eq!(read(&archive(&[block])).unwrap()[0].0.path, expected);
+    }
+    let times = [&[b'p'; 131][..], b"12345670123 76543210321 "].concat();
+    let star = Block::new(b"f", b'0', 0).bytes(345, &times).bytes(508, b"tar\0").finish();
+    assert_eq!(read(&archive(&[star])).unwrap()[0].0.path, [&[b'p'; 131][..], b"/f"].concat());
+}
+
+#[test]
 fn header_only_kinds_have_no_payload() {
     for typeflag in *b"123456" {
         let mut block = Block::new(b"e", typeflag, 4096);

@@ -48,7 +48,8 @@ fn bytes_come_in_order_and_the_source_comes_back() {
         assert_eq!(start, bytes[..1234]);
         assert_eq!(ahead.finish().unwrap().finish(), Measured::of(&bytes));
     }
-    let mut ahead = ReadAhead::spawn(io::Cursor::new(bytes.clone()), 777, 2);
+    // The last buffer holds a single byte.
+    let mut ahead = ReadAhead::spawn(io::Cursor::new(bytes.clone()), 133_333, 2);
     let mut all = Vec::new();
     ahead.read_to_end(&mut all).unwrap();
     assert!(all == bytes && ahead.fill_buf().unwrap().is_empty());
@@ -125,6 +126,12 @@ fn a_layer_is_measured_on_both_sides() {
             assert_eq!(digests.compression, compression);
         }
     }
+}
+
+#[test]
+fn a_short_layer_is_measured_too() {
+    let stream = LayerStream::spawn(Box::new(io::Cursor::new(b"tiny")), ExpansionLimit::default());
+    assert_eq!(stream.finish().unwrap().unpacked, Measured::of(b"tiny"));
 }
 
 #[test]

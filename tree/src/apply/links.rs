@@ -14,7 +14,7 @@ use crate::fail::{Attempt, refuse};
 use crate::markers::WHITEOUT_PREFIX;
 use crate::metadata::is_folder;
 use crate::path;
-use crate::resolve::{Node, open_in_root};
+use crate::resolve::{Node, find, open_in_root};
 
 impl Unpacker<'_> {
     pub(super) fn hard_link(
@@ -59,6 +59,9 @@ impl Unpacker<'_> {
         match open_in_root(self.upper.as_fd(), target_parent, OFlags::PATH | OFlags::DIRECTORY) {
             Ok(folder) => Ok(Some(Parent { folder, path: target_parent.to_vec() })),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(Errno::LOOP) => {
+                Err(refuse("apply", target_parent, "the target of a hard link is behind a loop of symlinks (ELOOP)"))
+            }
             Err(error) => Err(error).attempt("open the target's parent", target_parent),
         }
     }
@@ -88,7 +91,10 @@ impl Unpacker<'_> {
     fn hidden(&mut self, cleaned: &[u8]) -> DriverResult<bool> {
         let mut at = Vec::new();
         for component in cleaned.split(|byte| *byte == b'/') {
-            let Some(parent) = self.parents.known(&at)? else { return Ok(false) };
+            let Some(parent) = self.parents.known(&at)? else {
+                // What this layer has there is no folder, so nothing is below it.
+                return Ok(find(self.upper.as_fd(), &at)?.is_some());
+            };
             let opaque =
                 !at.is_empty() && self.markers.is_opaque(&parent.folder).attempt("look up opaque", &at)?;
             if opaque

@@ -13,6 +13,7 @@ mod replace;
 use std::io::{BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use plywood_archive::compression::DecompressionError;
 use plywood_archive::tar::{Entry, Kind, TarError, TarReader};
 use plywood_graphdriver::{Applied, ApplyOptions, DriverError, DriverResult, ErrorKind, Limits, Ownership};
 use rustix::fs::OFlags;
@@ -58,7 +59,8 @@ pub fn apply(target: Target<'_>, tar: &mut dyn Read, options: ApplyOptions<'_>) 
     while let Some(entry) = reader.next_entry().map_err(tar_failed)? {
         unpacker.applied.entries += 1;
         unpacker.entry(&entry, &mut reader).map_err(|error| error.at(path::display(&entry.path)))?;
-        reader.skip_payload().map_err(tar_failed)?;
+        // Of a marker, say: what is in no file of the layer is in the recipe.
+        reader.observe_payload().map_err(tar_failed)?;
     }
     let (_, tap) = reader.finish().map_err(tar_failed)?;
     tap.finish().attempt("finish recipe", b"")?;
@@ -79,10 +81,12 @@ fn reader_limits(limits: &Limits) -> plywood_archive::tar::Limits {
 }
 
 fn tar_failed(error: TarError) -> DriverError {
-    if let Some(io) = error.io_source() {
-        return DriverError::new(ErrorKind::of(io), "read tar", error);
-    }
-    let kind = if error.is_limit() { ErrorKind::LimitExceeded } else { ErrorKind::InvalidInput };
+    let kind = match error.io_source() {
+        _ if error.is_limit() => ErrorKind::LimitExceeded,
+        // What is wrong with the packed stream is as much the input's fault as what is wrong with the tar.
+        Some(io) if DecompressionError::of(io).is_none() => ErrorKind::of(io),
+        _ => ErrorKind::InvalidInput,
+    };
     DriverError::new(kind, "read tar", error)
 }
 
@@ -170,7 +174,7 @@ impl<'a> Unpacker<'a> {
         }
         let hidden = &name[WHITEOUT_PREFIX.len()..];
         if hidden.is_empty() || hidden == b"." || hidden == b".." {
-            return Err(refuse("apply", name, "a whiteout must name what it deletes"));
+            return Err(refuse("apply", &path::join(parent, name), "a whiteout must name what it deletes"));
         }
         let folder = self.parents.folder(parent, &mut self.pending)?;
         self.has_whiteouts = true;

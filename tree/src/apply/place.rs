@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 use plywood_archive::tar::{Entry, Kind, Segment};
-use plywood_graphdriver::{DriverError, DriverResult, Ownership};
+use plywood_graphdriver::{DriverError, DriverResult, ErrorKind, Ownership};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -171,7 +171,7 @@ impl Unpacker<'_> {
             rustix::fs::mknodat(node.folder, node.name, kind, mode, device)
         });
         match made {
-            Err(DriverError { kind: plywood_graphdriver::ErrorKind::PermissionDenied, .. }) => {
+            Err(DriverError { kind: ErrorKind::PermissionDenied, .. }) => {
                 self.applied.skipped.devices += 1;
                 Ok(())
             }
@@ -263,6 +263,11 @@ impl Unpacker<'_> {
             Err(Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS) => {
                 self.applied.skipped.xattrs += 1;
                 Ok(())
+            }
+            // The reader bounds the names; escaping one from overlayfs lengthens it.
+            Err(Errno::RANGE) => {
+                let reason = "more than 255 bytes in an extended attribute's name, once it is escaped from overlayfs";
+                Err(DriverError::new(ErrorKind::LimitExceeded, "set extended attribute", reason).at(path::display(shown)))
             }
             Err(error) => Err(error).attempt("set extended attribute", shown),
         }
