@@ -1,0 +1,199 @@
+//! Recovery: what a process that ended, or a boot that is over, left half done is undone or finished. Doing it twice, at
+//! once or from several processes changes nothing more.
+//!
+//! Rows come before what the driver makes and go after what it removes, and ids are never used again. So whatever the
+//! driver listed *before* the rows were read, and no row knows, belongs to nobody.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use plywood_graphdriver::LayerId;
+use rusqlite::Transaction;
+
+use crate::database::layers::{self, LayerRow};
+use crate::database::{leases, mounts};
+use crate::delete::NEW_RECIPE;
+use crate::folder::Folder;
+use crate::layers::is_passing;
+use crate::lease::{self, Lease};
+use crate::mounts::{detach, mounted_targets};
+use crate::store::Inner;
+use crate::{GraphError, LayerState, Store};
+
+/// What nobody needs or finishes any more.
+#[derive(Debug, Default)]
+pub(crate) struct Leftovers {
+    /// Layers of the driver that no row knows.
+    pub(crate) unknown: Vec<LayerId>,
+    /// Layers in staging or deleting whose lease is dead.
+    pub(crate) abandoned: Vec<LayerId>,
+    /// Recipes that no layer has, by file name.
+    pub(crate) recipes: Vec<String>,
+    /// Rows of settled layers that the driver's list lacks.
+    pub(crate) missing: Vec<LayerId>,
+}
+
+/// What a recovery did.
+#[derive(Debug, Default)]
+pub(crate) struct Recovered {
+    pub(crate) layers: Vec<LayerId>,
+    pub(crate) recipes: u64,
+    pub(crate) temporary: u64,
+}
+
+impl Store {
+    /// Recovers. What fails to be removed stays for the next time, and does not keep the store from being used.
+    pub(crate) fn recover(&self) -> Result<Recovered, GraphError> {
+        let lease = Lease::begin(&self.inner, "recovery")?;
+        let leftovers = self.inner.leftovers()?;
+        let mut recovered = Recovered { layers: leftovers.abandoned.clone(), ..Recovered::default() };
+        self.inner.reap_abandoned(&leftovers.abandoned, &lease)?;
+        for id in &leftovers.unknown {
+            match self.inner.driver.remove(id) {
+                Ok(()) => recovered.layers.push(id.clone()),
+                Err(error) => {
+                    tracing::warn!(layer = %id, %error, cause = %error.source, "unknown layer stays");
+                }
+            }
+        }
+        for name in &leftovers.recipes {
+            recovered.recipes += u64::from(self.inner.recipes.remove_file(name)?);
+        }
+        self.inner.mark_missing(&leftovers.missing)?;
+        self.inner.recover_mounts()?;
+        recovered.temporary = self.inner.recover_files(false)?;
+        Ok(recovered)
+    }
+}
+
+impl Inner {
+    /// Finds what is left over, and changes nothing.
+    pub(crate) fn leftovers(&self) -> Result<Leftovers, GraphError> {
+        // The lists come before the rows: see the head of this file.
+        let listed = self.driver.layers()?;
+        let recipes = self.recipes.names()?;
+        let rows = self.database.read(|transaction| layers::all(transaction))?;
+        let rows: HashMap<LayerId, LayerRow> =
+            rows.into_iter().map(|row| (row.record.id.clone(), row)).collect();
+        let mut leftovers = Leftovers::default();
+        leftovers.recipes.extend(recipes.into_iter().filter(|name| is_left_over(name, &rows)));
+        for row in rows.values().filter(|row| is_passing(row.record.state)) {
+            if !self.is_worked_on(row.lease.as_deref())? {
+                leftovers.abandoned.push(row.record.id.clone());
+            }
+        }
+        let settled =
+            |row: &&LayerRow| !is_passing(row.record.state) && row.record.state != LayerState::Damaged;
+        let lacking = rows.values().filter(settled).filter(|row| !listed.contains(&row.record.id));
+        leftovers.missing.extend(lacking.map(|row| row.record.id.clone()));
+        leftovers.unknown.extend(listed.into_iter().filter(|id| !rows.contains_key(id)));
+        if !leftovers.missing.is_empty() {
+            // They may have been committed between the list and the rows; a list made after the rows has them.
+            let listed = self.driver.layers()?;
+            leftovers.missing.retain(|id| !listed.contains(id));
+        }
+        Ok(leftovers)
+    }
+
+    /// Takes abandoned layers over, and removes them. Another process may have been quicker.
+    fn reap_abandoned(&self, abandoned: &[LayerId], lease: &Lease) -> Result<(), GraphError> {
+        let mine = self.database.write(|transaction| {
+            lease.record(transaction)?;
+            self.drop_dead_leases(transaction)?;
+            let mut mine = Vec::new();
+            for id in abandoned {
+                let row = layers::by_id(transaction, id)?.filter(|row| is_passing(row.record.state));
+                let Some(row) = row else { continue };
+                if !self.is_worked_on(row.lease.as_deref())? {
+                    layers::mark_deleting(transaction, id, lease.id())?;
+                    mine.push(id.clone());
+                }
+            }
+            Ok(mine)
+        })?;
+        if let Err(error) = self.sweep(&mine, lease) {
+            tracing::warn!(%error, "abandoned layers stay for the next recovery");
+        }
+        Ok(())
+    }
+
+    fn drop_dead_leases(&self, transaction: &Transaction<'_>) -> Result<(), GraphError> {
+        for id in leases::all(transaction)? {
+            if !self.is_alive(&id)? {
+                leases::delete(transaction, &id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks layers damaged that the driver does not have. One that was deleted since is not settled any more.
+    pub(crate) fn mark_missing(&self, missing: &[LayerId]) -> Result<(), GraphError> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.database.write(|transaction| {
+            for id in missing {
+                if layers::mark_damaged(transaction, id)? {
+                    tracing::error!(layer = %id, "the driver does not have the layer any more: marked damaged");
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Brings records and mounts together, and takes down what is mounted at the store's own folders without a record.
+    fn recover_mounts(&self) -> Result<(), GraphError> {
+        self.database.write(|transaction| self.reconcile_mounts(transaction))?;
+        let names = self.mount_points.names()?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        let folder = self.mount_points.path();
+        let folder = folder.canonicalize().map_err(GraphError::io("resolve", folder))?;
+        // Rows come before mounts, so what is in this list and in no row that is read later belongs to nobody.
+        let mounted = mounted_targets()?;
+        let targets: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
+        let recorded = self.database.read(|transaction| mounts::all(transaction))?;
+        let is_recorded = |target: &PathBuf| recorded.iter().any(|row| row.record.target == *target);
+        for target in targets.iter().filter(|target| mounted.contains(*target) && !is_recorded(target)) {
+            if let Err(error) = detach(target) {
+                tracing::warn!(%error, "a mount that no record knows stays");
+            }
+        }
+        self.database.write(|transaction| {
+            for target in &targets {
+                if mounts::by_target(transaction, target)?.is_none() {
+                    self.remove_mount_point(target);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Removes the files of dead leases and temporary files that nobody holds; answers how many.
+    pub(crate) fn recover_files(&self, dry_run: bool) -> Result<u64, GraphError> {
+        let mut removed = 0;
+        for folder in [&self.leases, &self.temporary] {
+            removed += remove_unlocked(folder, dry_run)?;
+        }
+        Ok(removed)
+    }
+}
+
+fn remove_unlocked(folder: &Folder, dry_run: bool) -> Result<u64, GraphError> {
+    let mut removed = 0;
+    for name in folder.names()? {
+        removed += u64::from(lease::remove_if_unlocked(folder, &name, dry_run)?);
+    }
+    Ok(removed)
+}
+
+/// Whether a file in the recipes' folder belongs to no layer, or is a new recipe that settling left of one that is settled.
+fn is_left_over(name: &str, rows: &HashMap<LayerId, LayerRow>) -> bool {
+    let (stem, is_new) = match name.strip_suffix(NEW_RECIPE) {
+        Some(stem) => (stem, true),
+        None => (name, false),
+    };
+    let row = stem.parse::<LayerId>().ok().and_then(|id| rows.get(&id));
+    row.is_none_or(|row| is_new && !is_passing(row.record.state))
+}

@@ -1,0 +1,150 @@
+//! The store itself: opened, and what every operation on it uses.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use plywood_graphdriver::{GraphDriver, LayerId};
+
+use crate::database::{self, Database};
+use crate::folder::Folder;
+use crate::random::random_hex;
+use crate::{Durability, GraphError, StoreOptions, lease};
+
+/// A store of layers, images and containers. Every method takes `&self`, from any thread; a clone is the same store, and
+/// any number of processes may have one open at once.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What the clones share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) root: Folder,
+    pub(crate) recipes: Folder,
+    pub(crate) leases: Folder,
+    pub(crate) mount_points: Folder,
+    pub(crate) temporary: Folder,
+    pub(crate) database: Database,
+    pub(crate) driver: Box<dyn GraphDriver>,
+    pub(crate) options: StoreOptions,
+}
+
+impl Store {
+    /// The name of the driver that the store at `root` was made with; `None` where there is no store yet. Makes and
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// Those of reading the records.
+    pub fn recorded_driver(root: &Path) -> Result<Option<String>, GraphError> {
+        database::recorded_driver(root)
+    }
+
+    /// Opens the store at `root`, and makes it where there is none: only the caller can look into it (mode 0700).
+    /// Whatever was left half done, by this machine's last boot or by a process that ended, is undone or finished.
+    ///
+    /// The driver keeps its layers in a folder of its own; it has to be in the same file system as `root`, which is
+    /// what a commit brings to the disk.
+    ///
+    /// # Errors
+    /// `Invalid` where the store was made with another driver, `Unsupported` where a newer program wrote it.
+    pub fn open(
+        root: &Path,
+        driver: Box<dyn GraphDriver>,
+        options: StoreOptions,
+    ) -> Result<Self, GraphError> {
+        let root = Folder::create_root(root)?;
+        let database = Database::open(&root, driver.name(), options.durability)?;
+        let inner = Inner {
+            recipes: root.child("recipes")?,
+            leases: root.child("leases")?,
+            mount_points: root.child("mnt")?,
+            temporary: root.child("tmp")?,
+            root,
+            database,
+            driver,
+            options,
+        };
+        let store = Self { inner: Arc::new(inner) };
+        store.recover()?;
+        Ok(store)
+    }
+
+    /// The driver.
+    #[must_use]
+    pub fn driver(&self) -> &dyn GraphDriver {
+        &*self.inner.driver
+    }
+
+    /// The store's folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.inner.root.path()
+    }
+
+    /// The time, from the clock that the store was opened with.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.inner.now()
+    }
+
+    /// Makes a temporary file in the store's folder, readable and writable, without a name: it disappears with its
+    /// last descriptor.
+    ///
+    /// # Errors
+    /// Those of making the file.
+    pub fn scratch(&self) -> Result<File, GraphError> {
+        self.inner.scratch()
+    }
+}
+
+impl Inner {
+    pub(crate) fn now(&self) -> SystemTime {
+        (self.options.clock)()
+    }
+
+    pub(crate) fn scratch(&self) -> Result<File, GraphError> {
+        self.temporary.anonymous_file(&random_hex()?)
+    }
+
+    /// Whether the owner of a lease lives.
+    pub(crate) fn is_alive(&self, lease: &str) -> Result<bool, GraphError> {
+        lease::is_alive(&self.leases, lease)
+    }
+
+    /// Whether whoever works on a layer or a mount still does.
+    pub(crate) fn is_worked_on(&self, lease: Option<&str>) -> Result<bool, GraphError> {
+        lease.map_or(Ok(false), |lease| self.is_alive(lease))
+    }
+
+    /// Opens what [`make_durable`](Self::make_durable) syncs through. It has to be opened before the first write of what is
+    /// to be made durable: then every write that failed since is answered there.
+    pub(crate) fn durability_witness(&self) -> Result<Option<Folder>, GraphError> {
+        match self.options.durability {
+            Durability::Full => Folder::open(self.root.path()).map(Some),
+            Durability::None => Ok(None),
+        }
+    }
+
+    /// Brings everything written so far to the disk: contents first, then the names. Only after this may it be
+    /// committed.
+    pub(crate) fn make_durable(&self, witness: Option<&Folder>) -> Result<(), GraphError> {
+        let Some(witness) = witness else { return Ok(()) };
+        witness.sync_filesystem()?;
+        self.recipes.sync()?;
+        self.root.sync()
+    }
+
+    /// Opens the recipe of a layer.
+    pub(crate) fn open_recipe(&self, id: &LayerId) -> io::Result<File> {
+        match self.recipes.open_existing(id.as_str()) {
+            Ok(Some(file)) => Ok(file),
+            Ok(None) => Err(io::Error::new(io::ErrorKind::NotFound, format!("layer {id} has no recipe"))),
+            Err(GraphError::Io { source, .. }) => Err(source),
+            Err(other) => Err(io::Error::other(other)),
+        }
+    }
+}
