@@ -4,7 +4,7 @@
 //! Rows come before what the driver makes and go after what it removes, and ids are never used again. So whatever the
 //! driver listed *before* the rows were read, and no row knows, belongs to nobody.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use plywood_graphdriver::LayerId;
@@ -31,6 +31,8 @@ pub(crate) struct Leftovers {
     pub(crate) recipes: Vec<String>,
     /// Rows of settled layers that the driver's list lacks.
     pub(crate) missing: Vec<LayerId>,
+    /// The driver has no layer at all: perhaps the file system that its folder is on is not mounted.
+    pub(crate) driver_is_empty: bool,
 }
 
 /// What a recovery did.
@@ -59,7 +61,15 @@ impl Store {
         for name in &leftovers.recipes {
             recovered.recipes += u64::from(self.inner.recipes.remove_file(name)?);
         }
-        self.inner.mark_missing(&leftovers.missing)?;
+        if leftovers.driver_is_empty && !leftovers.missing.is_empty() {
+            let missing = leftovers.missing.len();
+            tracing::error!(
+                missing,
+                "the driver has none of its layers: is its file system mounted? 'check' marks them damaged"
+            );
+        } else {
+            self.inner.mark_missing(&leftovers.missing)?;
+        }
         self.inner.recover_mounts()?;
         recovered.temporary = self.inner.recover_files(false)?;
         Ok(recovered)
@@ -70,7 +80,7 @@ impl Inner {
     /// Finds what is left over, and changes nothing.
     pub(crate) fn leftovers(&self) -> Result<Leftovers, GraphError> {
         // The lists come before the rows: see the head of this file.
-        let listed = self.driver.layers()?;
+        let listed: HashSet<LayerId> = self.driver.layers()?.into_iter().collect();
         let recipes = self.recipes.names()?;
         let rows = self.database.read(|transaction| layers::all(transaction))?;
         let rows: HashMap<LayerId, LayerRow> =
@@ -86,10 +96,11 @@ impl Inner {
             |row: &&LayerRow| !is_passing(row.record.state) && row.record.state != LayerState::Damaged;
         let lacking = rows.values().filter(settled).filter(|row| !listed.contains(&row.record.id));
         leftovers.missing.extend(lacking.map(|row| row.record.id.clone()));
+        leftovers.driver_is_empty = listed.is_empty();
         leftovers.unknown.extend(listed.into_iter().filter(|id| !rows.contains_key(id)));
         if !leftovers.missing.is_empty() {
             // They may have been committed between the list and the rows; a list made after the rows has them.
-            let listed = self.driver.layers()?;
+            let listed: HashSet<LayerId> = self.driver.layers()?.into_iter().collect();
             leftovers.missing.retain(|id| !listed.contains(id));
         }
         Ok(leftovers)

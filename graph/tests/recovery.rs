@@ -209,6 +209,23 @@ fn a_layer_that_the_driver_lost_is_damaged_and_made_anew() {
 }
 
 #[test]
+fn a_driver_without_any_layer_is_taken_for_not_mounted() {
+    let bench = Bench::new();
+    let store = bench.open();
+    let image = image("app", &["one", "two"]);
+    store.import_image(&image.plan, &image, &()).unwrap();
+    let (layers, away) = (bench.folder.path().join("layers"), bench.folder.path().join("away"));
+    fs::rename(&layers, &away).unwrap();
+    fs::create_dir(&layers).unwrap();
+    drop(bench.open());
+    let states = |store: &Store| store.layers().unwrap().iter().map(|layer| layer.state).collect::<Vec<_>>();
+    assert_eq!(states(&store), [LayerState::Committed; 2], "nothing is given up");
+    fs::remove_dir(&layers).unwrap();
+    fs::rename(&away, &layers).unwrap();
+    assert!(store.layer_tar(&store.layers().unwrap()[0].id, &mut std::io::sink()).is_ok());
+}
+
+#[test]
 fn another_driver_or_a_newer_schema_is_refused() {
     let bench = Bench::new();
     assert_eq!(Store::recorded_driver(&bench.root()).unwrap(), None);
