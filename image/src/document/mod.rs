@@ -1,0 +1,39 @@
+//! The JSON documents of images: descriptors, indexes, manifests, configs.
+
+mod config;
+mod descriptor;
+mod manifest;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+
+use crate::ImageError;
+
+pub use config::{Config, Execution, HistoryRecord};
+pub(crate) use descriptor::{CONTAINERD_NAME, Descriptor, REFERENCE_NAME, digest_text};
+pub(crate) use manifest::{Index, Manifest};
+
+/// The longest manifest, index or config that is read, in bytes.
+pub const DOCUMENT_LIMIT_BYTES: u64 = 4 << 20;
+
+/// Parses the document `member` of `location`.
+pub(crate) fn parse<T: DeserializeOwned>(
+    bytes: &[u8],
+    location: &str,
+    member: &str,
+) -> Result<T, ImageError> {
+    serde_json::from_slice(bytes).map_err(|source| ImageError::Document {
+        location: location.to_owned(),
+        member: member.to_owned(),
+        source,
+    })
+}
+
+/// Takes `null` for an empty value, as Go writes it.
+pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
