@@ -49,7 +49,13 @@ pub(crate) struct Pending<'a> {
 
 impl<'a> Pending<'a> {
     pub(crate) fn new(layer: BorrowedFd<'a>) -> Self {
-        Self { items: Spool::new(layer), undescribed: HashSet::new(), hasher: RandomState::new(), count: 0, has_links: false }
+        Self {
+            items: Spool::new(layer),
+            undescribed: HashSet::new(),
+            hasher: RandomState::new(),
+            count: 0,
+            has_links: false,
+        }
     }
 
     pub(crate) fn implied(&mut self, path: &[u8]) -> DriverResult<()> {

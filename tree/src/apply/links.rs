@@ -40,9 +40,8 @@ impl Unpacker<'_> {
         match from.find().attempt("look up the target of a hard link", &target)? {
             Some(stat) if is_folder(&stat) => Err(refuse("apply", &target, "a hard link to a folder")),
             Some(stat) if self.markers.is_whiteout_device(&stat) => Err(absent(&target)),
-            Some(_) if same_place(&target_folder, target_name, &folder, name)? => {
-                Err(refuse("apply", &target, "a hard link to itself"))
-            }
+            // GNU tar writes one where a file with several names is packed twice.
+            Some(_) if same_place(&target_folder, target_name, &folder, name)? => Ok(()),
             Some(_) => self.make_in_place(&folder, name, tap, "make hard link", |node| link(from, node)),
             None => self.link_to_below(&folder, name, &target, tap),
         }
@@ -59,9 +58,11 @@ impl Unpacker<'_> {
         match open_in_root(self.upper.as_fd(), target_parent, OFlags::PATH | OFlags::DIRECTORY) {
             Ok(folder) => Ok(Some(Parent { folder, path: target_parent.to_vec() })),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-            Err(Errno::LOOP) => {
-                Err(refuse("apply", target_parent, "the target of a hard link is behind a loop of symlinks (ELOOP)"))
-            }
+            Err(Errno::LOOP) => Err(refuse(
+                "apply",
+                target_parent,
+                "the target of a hard link is behind a loop of symlinks (ELOOP)",
+            )),
             Err(error) => Err(error).attempt("open the target's parent", target_parent),
         }
     }

@@ -266,8 +266,10 @@ impl Unpacker<'_> {
             }
             // The reader bounds the names; escaping one from overlayfs lengthens it.
             Err(Errno::RANGE) => {
-                let reason = "more than 255 bytes in an extended attribute's name, once it is escaped from overlayfs";
-                Err(DriverError::new(ErrorKind::LimitExceeded, "set extended attribute", reason).at(path::display(shown)))
+                let reason =
+                    "more than 255 bytes in an extended attribute's name, once it is escaped from overlayfs";
+                Err(DriverError::new(ErrorKind::LimitExceeded, "set extended attribute", reason)
+                    .at(path::display(shown)))
             }
             Err(error) => Err(error).attempt("set extended attribute", shown),
         }

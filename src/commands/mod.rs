@@ -1,0 +1,93 @@
+//! The commands, each in its own file.
+
+pub(crate) mod changes;
+pub(crate) mod check;
+pub(crate) mod commit;
+pub(crate) mod completions;
+pub(crate) mod copy;
+pub(crate) mod create;
+pub(crate) mod df;
+pub(crate) mod diff;
+pub(crate) mod export;
+pub(crate) mod gc;
+pub(crate) mod history;
+pub(crate) mod images;
+pub(crate) mod info;
+pub(crate) mod inspect;
+pub(crate) mod layer;
+pub(crate) mod load;
+pub(crate) mod man;
+pub(crate) mod mount;
+pub(crate) mod mounts;
+pub(crate) mod ps;
+pub(crate) mod pull;
+pub(crate) mod push;
+pub(crate) mod rm;
+pub(crate) mod rmi;
+pub(crate) mod save;
+pub(crate) mod sink;
+pub(crate) mod tag;
+pub(crate) mod umount;
+
+use plywood::Plywood;
+
+use crate::arguments::{Arguments, Command};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::logging;
+use crate::output::{Messages, Output};
+use crate::program::Program;
+
+/// Runs the command that the arguments name.
+///
+/// # Errors
+/// The command's own.
+pub(crate) fn run(arguments: Arguments, output: &mut Output, messages: Messages) -> anyhow::Result<Exit> {
+    // These need neither a store nor a configuration.
+    match &arguments.command {
+        Command::Completions(command) => return command.run(output),
+        Command::Man(command) => return command.run(output, messages),
+        Command::Version => {
+            output.line(format_args!("plywood {}", env!("CARGO_PKG_VERSION")))?;
+            return Ok(Exit::Done);
+        }
+        _ => {}
+    }
+    let config = Config::load(&arguments.global)?;
+    logging::start(config.log.as_deref())?;
+    let plywood = Plywood::open(config.open.clone())?;
+    let mut program = Program { plywood, output, messages, options: config.open };
+    dispatch(arguments.command, &mut program)
+}
+
+fn dispatch(command: Command, program: &mut Program<'_>) -> anyhow::Result<Exit> {
+    match command {
+        Command::Pull(command) => command.run(program),
+        Command::Push(command) => command.run(program),
+        Command::Load(command) => command.run(program),
+        Command::Save(command) => command.run(program),
+        Command::Images(command) => command.run(program),
+        Command::Inspect(command) => command.run(program),
+        Command::History(command) => command.run(program),
+        Command::Tag(command) => command.run(program),
+        Command::Rmi(command) => command.run(program),
+        Command::Create(command) => command.run(program),
+        Command::Ps(command) => command.run(program),
+        Command::Rm(command) => command.run(program),
+        Command::Commit(command) => command.run(program),
+        Command::Changes(command) => command.run(program),
+        Command::Diff(command) => command.run(program),
+        Command::Cp(command) => command.run(program),
+        Command::Export(command) => command.run(program),
+        Command::Mount(command) => command.run(program),
+        Command::Umount(command) => command.run(program),
+        Command::Mounts(command) => command.run(program),
+        Command::Layer(command) => command.run(program),
+        Command::Info(command) => command.run(program),
+        Command::Df(command) => command.run(program),
+        Command::Gc(command) => command.run(program),
+        Command::Check(command) => command.run(program),
+        // Run by then.
+        Command::Completions(_) | Command::Man(_) | Command::Version => Ok(Exit::Done),
+    }
+}

@@ -1,0 +1,81 @@
+//! A room imports only from floors below it: ARCHITECTURE.md, "The house".
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by panicking"
+)]
+
+use std::collections::BTreeMap;
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// Each crate and its floor. `image` stands on the upper landing of the fourth floor: it imports `graph`, which knows
+/// nothing of images' formats.
+const FLOORS: [(&str, u32); 9] = [
+    ("plywood-sys", 10),
+    ("plywood-archive", 10),
+    ("plywood-graphdriver", 10),
+    ("plywood-tree", 20),
+    ("plywood-overlay2", 30),
+    ("plywood-vfs", 30),
+    ("plywood-graph", 40),
+    ("plywood-image", 45),
+    ("plywood", 50),
+];
+
+/// `graph` never sees a driver, and a driver never sees `graph`: they meet in `src/`.
+const STRANGERS: [(&str, &str); 4] = [
+    ("plywood-graph", "plywood-overlay2"),
+    ("plywood-graph", "plywood-vfs"),
+    ("plywood-image", "plywood-overlay2"),
+    ("plywood-image", "plywood-vfs"),
+];
+
+fn metadata() -> Metadata {
+    MetadataCommand::new().no_deps().exec().expect("cargo metadata")
+}
+
+/// Every import of one crate of the workspace by another, tests' own aside.
+fn imports() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for package in metadata().packages {
+        for dependency in &package.dependencies {
+            if dependency.kind != DependencyKind::Development && dependency.name.starts_with("plywood") {
+                found.push((package.name.to_string(), dependency.name.clone()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_crate_has_a_floor() {
+    let floors: BTreeMap<_, _> = FLOORS.into_iter().collect();
+    for package in metadata().packages {
+        assert!(
+            floors.contains_key(package.name.as_str()),
+            "{} has no floor: give it one here",
+            package.name
+        );
+    }
+}
+
+#[test]
+fn no_crate_imports_one_on_its_own_floor_or_above() {
+    let floors: BTreeMap<_, _> = FLOORS.into_iter().collect();
+    let imports = imports();
+    assert!(imports.len() > 10, "the workspace's imports were not read: {imports:?}");
+    for (from, to) in imports {
+        let (above, below) = (floors[from.as_str()], floors[to.as_str()]);
+        assert!(below < above, "{from} (floor {above}) imports {to} (floor {below})");
+    }
+}
+
+#[test]
+fn graph_and_image_know_no_driver() {
+    let imports = imports();
+    for (from, to) in STRANGERS {
+        assert!(!imports.contains(&(from.to_owned(), to.to_owned())), "{from} imports {to}");
+    }
+}
