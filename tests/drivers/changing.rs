@@ -1,0 +1,140 @@
+//! Changed containers: what they list and what their diff says, applied again.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use crate::bench::on_every_driver;
+use crate::tarball::Tarball;
+
+fn base() -> Vec<u8> {
+    Tarball::new()
+        .folder("./", 0o755)
+        .folder("etc/", 0o755)
+        .file("etc/edited", "before")
+        .file("etc/deleted", "x")
+        .file("etc/touched", "same")
+        .file("etc/linked", "link me")
+        .folder("gone/deep/", 0o755)
+        .file("gone/deep/file", "x")
+        .folder("remade/", 0o755)
+        .file("remade/old", "x")
+        .symlink("link", "etc")
+        .folder("still/", 0o755)
+        .done()
+}
+
+fn edit(root: &Path) {
+    fs::write(root.join("etc/edited"), "after.").unwrap();
+    fs::remove_file(root.join("etc/deleted")).unwrap();
+    fs::hard_link(root.join("etc/linked"), root.join("second name")).unwrap();
+    fs::remove_dir_all(root.join("gone")).unwrap();
+    fs::remove_dir_all(root.join("remade")).unwrap();
+    fs::create_dir(root.join("remade")).unwrap();
+    fs::write(root.join("remade/new"), "n").unwrap();
+    fs::remove_file(root.join("link")).unwrap();
+    symlink("elsewhere", root.join("link")).unwrap();
+    fs::create_dir_all(root.join("added/deep")).unwrap();
+    fs::write(root.join("added/deep/file"), vec![7; 100_000]).unwrap();
+    let holes = fs::File::create(root.join("added/holes")).unwrap();
+    holes.set_len(1 << 24).unwrap();
+    // Opened for writing and left as it was: no change.
+    let time = root.join("etc/touched").metadata().unwrap().modified().unwrap();
+    let same = fs::File::options().write(true).open(root.join("etc/touched")).unwrap();
+    same.set_modified(time).unwrap();
+}
+
+#[test]
+fn changes_and_diff_of_a_container_say_what_was_done() {
+    on_every_driver(|bench| {
+        bench.layer(&base());
+        bench.change(edit);
+        assert_eq!(
+            bench.changes(),
+            [
+                "A /added",
+                "A /added/deep",
+                "A /added/deep/file",
+                "A /added/holes",
+                "C /etc",
+                "D /etc/deleted",
+                "C /etc/edited",
+                "C /etc/linked",
+                "D /gone",
+                "C /link",
+                "C /remade",
+                "A /remade/new",
+                "D /remade/old",
+                "A /second name",
+            ]
+        );
+        let (tree, diff) = (bench.tree(), bench.diff());
+        assert_eq!(bench.diff(), diff, "a diff is the same each time");
+        // Applied to the same parent it gives the same tree; so does its own diff.
+        bench.chain.pop();
+        bench.layer(&diff);
+        assert_eq!(bench.tree(), tree);
+        assert_eq!(bench.diff(), diff);
+    });
+}
+
+#[test]
+fn both_drivers_give_the_same_diff() {
+    let diffs = std::cell::RefCell::new(Vec::new());
+    on_every_driver(|bench| {
+        bench.layer(&base());
+        bench.change(|root| {
+            fs::write(root.join("etc/edited"), "after.").unwrap();
+            fs::remove_dir_all(root.join("gone")).unwrap();
+            for path in ["etc/edited", "etc", ""] {
+                let file = fs::File::open(root.join(path)).unwrap();
+                file.set_modified(std::time::UNIX_EPOCH).unwrap();
+            }
+        });
+        diffs.borrow_mut().push(bench.diff());
+    });
+    let diffs = diffs.into_inner();
+    assert!(diffs[0] == diffs[1]);
+}
+
+#[test]
+fn a_rewrite_within_a_second_to_the_same_size_is_seen() {
+    on_every_driver(|bench| {
+        bench.layer(&Tarball::new().file("f", "0").done());
+        for number in 1..=5 {
+            bench.change(|root| fs::write(root.join("f"), number.to_string()).unwrap());
+            assert_eq!(bench.changes(), ["C /f"]);
+            let diff = bench.diff();
+            bench.chain.pop();
+            bench.layer(&diff);
+            assert_eq!(bench.look(|root| fs::read_to_string(root.join("f")).unwrap()), number.to_string());
+        }
+    });
+}
+
+#[test]
+fn metadata_alone_is_a_change_and_the_root_is_not_forgotten() {
+    on_every_driver(|bench| {
+        bench.layer(&base());
+        bench.change(|root| {
+            fs::set_permissions(root, fs::Permissions::from_mode(0o700)).unwrap();
+            std::os::unix::fs::chown(root.join("etc/touched"), Some(5), Some(6)).unwrap();
+        });
+        assert_eq!(bench.changes(), ["C /etc", "C /etc/touched"]);
+        let (tree, diff) = (bench.tree(), bench.diff());
+        bench.chain.pop();
+        bench.layer(&diff);
+        assert_eq!(bench.tree(), tree);
+        assert_eq!(bench.look(|root| root.metadata().unwrap().mode() & 0o777), 0o700);
+    });
+}
+
+#[test]
+fn an_untouched_container_has_no_changes() {
+    on_every_driver(|bench| {
+        bench.layer(&base());
+        bench.change(|_| {});
+        assert!(bench.changes().is_empty(), "{:?}", bench.changes());
+        assert_eq!(bench.diff(), Tarball::new().done());
+    });
+}
