@@ -22,7 +22,7 @@ pub enum Access {
 
 /// The files of one layer, held readable.
 ///
-/// Every regular file that the layer itself brought is there at its path below [`root`](Self::root);
+/// Every regular file that the layer itself brought is there at its path below the folder that it gives;
 /// whether the parents' files are there too, and how deletions show, is the driver's own business.
 /// Whatever makes the tree readable (a mount, a device) is held until this is dropped.
 pub struct Contents {

@@ -1,7 +1,7 @@
 //! Unpacks a layer's tar into a folder, without looking at the layers below.
 //!
 //! What only the layers below can tell (whose metadata an implied folder has, what a hard link to a file of a parent
-//! means) is noted in [`pending`](crate::pending) and settled later, when the parents are there.
+//! means) is noted in `pending.rs` and settled later, when the parents are there.
 
 mod finish;
 mod links;
