@@ -183,3 +183,59 @@ fn a_hard_link_to_itself_is_there_already() {
         assert_eq!(below(&bench.tree(), "/d/"), ["/d/a file 'x' 644 0:0", "/d/b same as /d/a 644 0:0"]);
     });
 }
+
+#[test]
+fn links_to_links_to_a_file_below_are_all_one_file() {
+    let base = Tarball::new()
+        .file("f", "content")
+        .symlink("s", "f")
+        .folder("usr/lib/", 0o755)
+        .symlink("lib", "usr/lib");
+    let base = base.file("usr/lib/x", "x").done();
+    let top = Tarball::new()
+        .link("a", "f")
+        .link("b", "f")
+        .link("c", "b")
+        .link("d", "c")
+        .link("t", "s")
+        .link("u", "t")
+        .link("y", "lib/x")
+        .done();
+    on_every_driver(|bench| {
+        bench.layer(&base);
+        bench.layer(&top);
+        let tree = bench.tree();
+        for name in ["/b ", "/c ", "/d ", "/f "] {
+            assert_eq!(below(&tree, name), [format!("{name}same as /a 644 0:0")]);
+        }
+        assert_eq!(below(&tree, "/a "), ["/a file 'content' 644 0:0"]);
+        assert_eq!(below(&tree, "/s "), ["/s -> f 777 0:0"]);
+        for name in ["/t ", "/u "] {
+            assert_eq!(below(&tree, name), [format!("{name}same as /s 777 0:0")]);
+        }
+        assert_eq!(below(&tree, "/usr/lib/x "), ["/usr/lib/x file 'x' 644 0:0"]);
+        assert_eq!(below(&tree, "/y "), ["/y same as /usr/lib/x 644 0:0"]);
+    });
+}
+
+#[test]
+fn a_whiteout_of_nothing_does_not_show() {
+    let top = Tarball::new()
+        .folder("new/", 0o755)
+        .file("new/.wh.x", "")
+        .file(".wh.y", "")
+        .file("old/.wh.z", "")
+        .done();
+    on_every_driver(|bench| {
+        bench.layer(&Tarball::new().folder("old/", 0o755).file("old/a", "a").done());
+        bench.layer(&top);
+        bench.look(|root| {
+            for (folder, count) in [("", 2), ("new", 0), ("old", 1)] {
+                let listed: Vec<_> =
+                    std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap()).collect();
+                assert_eq!(listed.len(), count, "{folder}: {listed:?}");
+            }
+        });
+        assert!(bench.tree()[2].ends_with("@1600000000.123456789"), "{:?}", bench.tree());
+    });
+}

@@ -183,6 +183,7 @@ impl Walk<'_, '_> {
         complete: bool,
         found: Option<&Found>,
     ) -> DriverResult<()> {
+        folder::check_depth(&at)?;
         let opened = node.open_folder().attempt("open", &at)?;
         let was_folder = found.is_some_and(|found| is_folder(&found.stat));
         let opaque = self.layer.markers().is_opaque(&opened).attempt("look up opaque", &at)?;

@@ -41,6 +41,7 @@ struct Copying<'a> {
 
 impl Copying<'_> {
     fn content(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, shown: &[u8]) -> DriverResult<()> {
+        folder::check_depth(shown)?;
         for name in folder::names(from).attempt("list", shown)? {
             let (source, target) = (Node { folder: from, name: &name }, Node { folder: to, name: &name });
             let below = path::join(shown, &name);

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use plywood_graphdriver::DriverResult;
+use plywood_graphdriver::{DriverError, DriverResult, ErrorKind};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
@@ -64,6 +64,18 @@ pub fn sorted_names(folder: BorrowedFd<'_>) -> rustix::io::Result<Vec<Vec<u8>>> 
 pub(crate) fn whiteouts(folder: BorrowedFd<'_>) -> rustix::io::Result<Vec<Vec<u8>>> {
     let all = names(folder)?.into_iter().filter(|name| name != OPAQUE_MARKER);
     Ok(all.filter_map(|name| name.strip_prefix(WHITEOUT_PREFIX).map(<[u8]>::to_vec)).collect())
+}
+
+/// How deep a walk goes: a layer's own limit (docs/limits.md). What is deeper than a layer can be is in none.
+const DEEPEST_WALK: usize = 1024;
+
+/// Refuses a folder that is too deep for a walk, which holds a descriptor and a piece of stack for each level.
+pub(crate) fn check_depth(shown: &[u8]) -> DriverResult<()> {
+    if shown.split(|byte| *byte == b'/').count() <= DEEPEST_WALK {
+        return Ok(());
+    }
+    let reason = format!("more than {DEEPEST_WALK} folders in each other, which no layer can hold");
+    Err(DriverError::new(ErrorKind::LimitExceeded, "walk", reason).at(path::display(shown)))
 }
 
 /// How deep a removal goes with one descriptor a level; folders below that are first moved up.

@@ -22,6 +22,7 @@ pub fn merge(upper: BorrowedFd<'_>, root: BorrowedFd<'_>) -> DriverResult<()> {
 }
 
 fn merge_folder(upper: Node<'_>, root: Node<'_>, shown: &[u8]) -> DriverResult<()> {
+    folder::check_depth(shown)?;
     let stat = upper.stat().attempt("look up", shown)?;
     let from = upper.open_folder().attempt("open", shown)?;
     let to = root.open_folder().attempt("open", shown)?;

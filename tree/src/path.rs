@@ -38,6 +38,14 @@ pub fn clean(raw: &[u8]) -> Result<Vec<u8>, PathProblem> {
     Ok(cleaned)
 }
 
+/// How many links a path may lead through, as the kernel's own limit (`path_resolution(7)`).
+pub(crate) const MOST_LINKS: usize = 40;
+
+/// The components of a path or link's target, `..` among them, empty ones and `.` left out.
+pub(crate) fn components(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").map(<[u8]>::to_vec)
+}
+
 /// Splits a clean path into its parent and its last component; the root has no last component.
 #[must_use]
 pub fn split(cleaned: &[u8]) -> Option<(&[u8], &[u8])> {

@@ -1,7 +1,7 @@
 //! What an apply could not know without the layers below, kept in a file beside the layer until it is settled.
 
-use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::hash::BuildHasher;
 use std::io::{self, BufReader, BufWriter, Write};
@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::fail::Attempt;
+use crate::path;
 use crate::spool::{Spool, read_record};
 
 /// The file's name in the layer's folder.
@@ -26,16 +27,16 @@ pub(crate) enum Item {
     Described(Vec<u8>),
     /// A folder that no entry described and that hides the layers below.
     Fresh(Vec<u8>),
-    /// A hard link to a file of the layers below, and the inode that holds its place.
-    Link { link: Vec<u8>, target: Vec<u8>, placeholder: u64 },
-    /// What was at this path, and below it, gave way to a later entry. An inode's number may come again at once, so
-    /// it does not tell a link's placeholder from what took its place.
-    Gone(Vec<u8>),
+    /// A hard link to a file of the layers below; an empty file holds its place.
+    Link { link: Vec<u8>, target: Vec<u8> },
+    /// A name that this layer deletes, which the layers below need not have.
+    Whiteout(Vec<u8>),
     /// The root hides all that the layers below have.
     OpaqueRoot,
 }
 
-/// Collects items while a layer is unpacked. Holds eight bytes in memory for each implied folder.
+/// Collects items while a layer is unpacked. Holds eight bytes in memory for each implied folder, and the paths of links to
+/// files below.
 #[derive(Debug)]
 pub(crate) struct Pending<'a> {
     items: Spool<'a>,
@@ -43,8 +44,10 @@ pub(crate) struct Pending<'a> {
     /// 64-bit hash that does not happen.
     undescribed: HashSet<u64>,
     hasher: RandomState,
+    /// The links whose placeholders are in place, and their targets: a later entry may take the place, or link to it. (The
+    /// number of the placeholder's inode would not tell: it may come again at once.)
+    links: BTreeMap<Vec<u8>, Vec<u8>>,
     count: u64,
-    has_links: bool,
 }
 
 impl<'a> Pending<'a> {
@@ -53,19 +56,19 @@ impl<'a> Pending<'a> {
             items: Spool::new(layer),
             undescribed: HashSet::new(),
             hasher: RandomState::new(),
+            links: BTreeMap::new(),
             count: 0,
-            has_links: false,
         }
     }
 
     pub(crate) fn implied(&mut self, path: &[u8]) -> DriverResult<()> {
         self.undescribed.insert(self.hasher.hash_one(path));
-        self.push(b'I', &[path])
+        self.push(b'I', path)
     }
 
     pub(crate) fn fresh(&mut self, path: &[u8]) -> DriverResult<()> {
         self.undescribed.insert(self.hasher.hash_one(path));
-        self.push(b'F', &[path])
+        self.push(b'F', path)
     }
 
     /// An entry described a folder that was there.
@@ -73,32 +76,47 @@ impl<'a> Pending<'a> {
         self.undescribed.remove(&self.hasher.hash_one(path));
     }
 
-    pub(crate) fn link(&mut self, link: &[u8], target: &[u8], placeholder: u64) -> DriverResult<()> {
-        self.has_links = true;
-        let length = u32::try_from(link.len()).unwrap_or(u32::MAX).to_le_bytes();
-        self.push(b'L', &[&placeholder.to_le_bytes(), &length, link, target])
+    pub(crate) fn whiteout(&mut self, path: &[u8]) -> DriverResult<()> {
+        self.push(b'W', path)
     }
 
-    /// What is at a path is about to be removed, and with it the placeholders of links there and below.
-    pub(crate) fn gone(&mut self, path: &[u8]) -> DriverResult<()> {
-        if self.has_links { self.push(b'G', &[path]) } else { Ok(()) }
+    /// A placeholder is at `link`.
+    pub(crate) fn link(&mut self, link: &[u8], target: &[u8]) {
+        self.links.insert(link.to_vec(), target.to_vec());
+    }
+
+    /// The target below of the link whose placeholder is at a path.
+    pub(crate) fn link_target(&self, path: &[u8]) -> Option<&[u8]> {
+        self.links.get(path).map(Vec::as_slice)
+    }
+
+    /// What is at a path is about to be removed, and with it the placeholders there and below.
+    pub(crate) fn gone(&mut self, path: &[u8]) {
+        self.links.remove(path);
+        let below = path::join(path, b"");
+        while let Some((link, _)) = self.links.range(below.clone()..).next()
+            && link.starts_with(&below)
+        {
+            let link = link.clone();
+            self.links.remove(&link);
+        }
     }
 
     pub(crate) fn opaque_root(&mut self) -> DriverResult<()> {
-        self.push(b'R', &[])
+        self.push(b'R', b"")
     }
 
-    fn push(&mut self, kind: u8, parts: &[&[u8]]) -> DriverResult<()> {
-        let mut record = vec![kind];
-        for part in parts {
-            record.extend_from_slice(part);
-        }
+    fn push(&mut self, kind: u8, path: &[u8]) -> DriverResult<()> {
         self.count += 1;
-        self.items.push(&record).attempt("note for settling", b"")
+        self.items.push(&[&[kind], path].concat()).attempt("note for settling", path)
     }
 
     /// Writes the file, if there is anything to be settled; one of an earlier unpacking goes.
-    pub(crate) fn write(self, layer: BorrowedFd<'_>) -> DriverResult<()> {
+    pub(crate) fn write(mut self, layer: BorrowedFd<'_>) -> DriverResult<()> {
+        for (link, target) in std::mem::take(&mut self.links) {
+            let length = u32::try_from(link.len()).unwrap_or(u32::MAX).to_le_bytes();
+            self.push(b'L', &[&length[..], &link, &target].concat())?;
+        }
         if self.count == 0 {
             return discard(layer);
         }
@@ -155,14 +173,12 @@ fn parse(record: &[u8]) -> Option<Item> {
         b'I' => Item::Implied(rest.to_vec()),
         b'D' => Item::Described(rest.to_vec()),
         b'F' => Item::Fresh(rest.to_vec()),
-        b'G' => Item::Gone(rest.to_vec()),
+        b'W' => Item::Whiteout(rest.to_vec()),
         b'R' => Item::OpaqueRoot,
         b'L' => {
-            let (placeholder, rest) = rest.split_first_chunk::<8>()?;
             let (length, rest) = rest.split_first_chunk::<4>()?;
             let (link, target) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-            let placeholder = u64::from_le_bytes(*placeholder);
-            Item::Link { link: link.to_vec(), target: target.to_vec(), placeholder }
+            Item::Link { link: link.to_vec(), target: target.to_vec() }
         }
         _ => return None,
     })

@@ -1,6 +1,6 @@
 //! Settles what an apply left open, now that the layers below are there.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use plywood_graphdriver::DriverResult;
@@ -39,14 +39,10 @@ pub fn settle(
     if settling.is_misplaced(layer)? {
         return Ok(Settled::UnpackAgain);
     }
-    let live = live_links(layer)?;
-    let mut links = 0;
-    // Links first: they change the times of folders, which are put right after.
+    // Links and whiteouts first: they change the times of folders, which are put right after.
     pending::visit(layer, |item| match item {
-        Item::Link { link, target, placeholder } => {
-            links += 1;
-            if live.contains(&links) { settling.link(&link, &target, placeholder) } else { Ok(()) }
-        }
+        Item::Link { link, target } => settling.link(&link, &target),
+        Item::Whiteout(path) => settling.whiteout(&path),
         Item::OpaqueRoot => settling.opaque_root(),
         _ => Ok(()),
     })?;
@@ -57,33 +53,6 @@ pub fn settle(
     })?;
     pending::discard(layer)?;
     Ok(Settled::Done)
-}
-
-/// Which of the noted links still have their placeholder, counted from 1.
-fn live_links(layer: BorrowedFd<'_>) -> DriverResult<HashSet<u64>> {
-    let mut live: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
-    let mut links = 0;
-    pending::visit(layer, |item| {
-        match item {
-            Item::Link { link, .. } => {
-                links += 1;
-                live.insert(link, links);
-            }
-            Item::Gone(path) => {
-                live.remove(&path);
-                let below = path::join(&path, b"");
-                while let Some((inner, _)) = live.range(below.clone()..).next()
-                    && inner.starts_with(&below)
-                {
-                    let inner = inner.clone();
-                    live.remove(&inner);
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    })?;
-    Ok(live.into_values().collect())
 }
 
 struct Settling<'a> {
@@ -186,21 +155,33 @@ impl Settling<'_> {
         Ok(())
     }
 
+    /// Takes a whiteout away that hides nothing: its folder is new, or has no such name below.
+    fn whiteout(&mut self, cleaned: &[u8]) -> DriverResult<()> {
+        let Some((parent, name)) = path::split(cleaned) else { return Ok(()) };
+        if !self.hides_below(parent)? && self.below.find(cleaned)?.is_some() {
+            return Ok(());
+        }
+        let Some(folder) = self.open_upper(parent)? else { return Ok(()) };
+        let before = modified(&rustix::fs::fstat(&folder).attempt("look up", parent)?);
+        // A later entry may have taken the whiteout's place.
+        if self.markers.remove_whiteout(Node::new(&folder, name)).attempt("remove whiteout", cleaned)? {
+            set_modified(Node::new(&folder, b"."), before).attempt("set times", parent)?;
+        }
+        Ok(())
+    }
+
     /// Fills a link's placeholder with the file below, and puts it at the target's name too, where that is free.
-    fn link(&mut self, link: &[u8], target: &[u8], placeholder: u64) -> DriverResult<()> {
+    fn link(&mut self, link: &[u8], target: &[u8]) -> DriverResult<()> {
         let (parent, name) = path::split(link).unwrap_or((b"", b"."));
         let Some(folder) = self.open_upper(parent)? else { return Ok(()) };
         let place = Node::new(&folder, name);
-        // A later entry may have taken the place.
-        if place.find().attempt("look up", link)?.is_none_or(|stat| stat.st_ino != placeholder) {
-            return Ok(());
-        }
+        let target = &self.below.canonical(target)?;
         let before = modified(&rustix::fs::fstat(&folder).attempt("look up", parent)?);
         if let Some(first) = self.linked.get(target) {
             self.link_again(first, place).attempt("make hard link", link)?;
         } else {
             self.copy_up(target, place, link)?;
-            self.linked.insert(target.to_vec(), link.to_vec());
+            self.linked.insert(target.clone(), link.to_vec());
             self.link_target(target, place)?;
         }
         set_modified(Node::new(&folder, b"."), before).attempt("set times", parent)

@@ -1,16 +1,16 @@
 //! The merged view of a stack of layers, looked at without a mount.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 use plywood_graphdriver::DriverResult;
-use rustix::fs::Stat;
+use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
-use crate::fail::Attempt;
+use crate::fail::{Attempt, refuse};
 use crate::markers::Markers;
-use crate::metadata::is_folder;
+use crate::metadata::{file_type, is_folder};
 use crate::resolve::{Node, open_folder};
 use crate::{folder, path};
 
@@ -91,6 +91,45 @@ impl Stack {
         let opened = open_folder(layer.as_fd(), b"").attempt("open layer", b"")?;
         let stat = Node::new(&opened, b".").stat().attempt("look up", b"")?;
         Ok(Some(Found { folder: opened, name: b".".to_vec(), stat }))
+    }
+
+    /// A clean path with the links on the way to its last component resolved inside the merged tree. What is not there stays as
+    /// it is.
+    ///
+    /// # Errors
+    /// Those of reading the layers, and `InvalidInput` for a loop of links.
+    pub fn canonical(&mut self, cleaned: &[u8]) -> DriverResult<Vec<u8>> {
+        let mut at: Vec<Vec<u8>> = Vec::new();
+        let mut ahead: VecDeque<Vec<u8>> = path::components(cleaned).collect();
+        let mut links = 0;
+        while let Some(component) = ahead.pop_front() {
+            if component == b".." {
+                at.pop();
+                continue;
+            }
+            at.push(component);
+            if ahead.is_empty() {
+                break;
+            }
+            let Some(found) = self.find(&at.join(&b'/'))? else { continue };
+            if file_type(&found.stat) != FileType::Symlink {
+                continue;
+            }
+            links += 1;
+            if links > path::MOST_LINKS {
+                return Err(refuse("look up", cleaned, "a loop of symlinks (ELOOP)"));
+            }
+            let target = rustix::fs::readlinkat(&found.folder, &found.name, Vec::new())
+                .attempt("read link", cleaned)?;
+            at.pop();
+            if target.as_bytes().first() == Some(&b'/') {
+                at.clear();
+            }
+            for component in path::components(target.as_bytes()).collect::<Vec<_>>().into_iter().rev() {
+                ahead.push_front(component);
+            }
+        }
+        Ok(at.join(&b'/'))
     }
 
     /// The names in a folder of the merged tree, sorted; none where there is no such folder.

@@ -29,6 +29,7 @@ fn count(
     linked: &mut HashSet<(u64, u64)>,
     counted: &mut Usage,
 ) -> DriverResult<()> {
+    folder::check_depth(shown)?;
     for name in folder::names(root).attempt("list", shown)? {
         let node = Node { folder: root, name: &name };
         let below = path::join(shown, &name);

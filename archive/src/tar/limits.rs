@@ -21,6 +21,8 @@ pub struct Limits {
     pub xattr_name_bytes: usize,
     /// Ranges in the map of one sparse file; the map is held in memory, 16 bytes each.
     pub sparse_segments: usize,
+    /// Bytes after the end of the archive, padding included.
+    pub trailing_bytes: u64,
 }
 
 impl Default for Limits {
@@ -35,6 +37,7 @@ impl Default for Limits {
             xattr_entry_bytes: 256 << 10,
             xattr_name_bytes: 255,
             sparse_segments: 1 << 18,
+            trailing_bytes: 1 << 30,
         }
     }
 }

@@ -148,7 +148,7 @@ impl<R: BufRead, O: Observer> TarReader<R, O> {
     /// As [`next_entry`](Self::next_entry).
     pub fn finish(mut self) -> Result<(R, O), TarError> {
         while self.next_entry()?.is_some() {}
-        self.guarded(|reader| reader.stream.drain())?;
+        self.guarded(|reader| reader.stream.drain(reader.limits.trailing_bytes))?;
         Ok(self.stream.into_parts())
     }
 

@@ -75,10 +75,18 @@ impl<R: BufRead, O: Observer> Stream<R, O> {
         Ok(())
     }
 
-    /// Passes everything up to the end by.
-    pub(super) fn drain(&mut self) -> Result<(), TarErrorKind> {
-        while self.pass(u64::MAX, &mut |_| {})? > 0 {}
-        Ok(())
+    /// Passes everything up to the end by, which must not be more than `limit` bytes.
+    pub(super) fn drain(&mut self, limit: u64) -> Result<(), TarErrorKind> {
+        let mut drained = 0_u64;
+        loop {
+            match self.pass(u64::MAX, &mut |_| {})? {
+                0 => return Ok(()),
+                passed => drained = drained.saturating_add(passed as u64),
+            }
+            if drained > limit {
+                return Err(TarErrorKind::Limit { what: "bytes after the end of the archive", limit });
+            }
+        }
     }
 
     /// Reads a block of structure; `None` at the end.

@@ -1,6 +1,6 @@
 //! Hard links, to files of this layer and to files that only a layer below can have.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use plywood_graphdriver::DriverResult;
 use rustix::fs::{Mode, OFlags};
@@ -42,7 +42,14 @@ impl Unpacker<'_> {
             Some(stat) if self.markers.is_whiteout_device(&stat) => Err(absent(&target)),
             // GNU tar writes one where a file with several names is packed twice.
             Some(_) if same_place(&target_folder, target_name, &folder, name)? => Ok(()),
-            Some(_) => self.make_in_place(&folder, name, tap, "make hard link", |node| link(from, node)),
+            Some(_) => {
+                let of_layer = path::join(&target_folder.path, target_name);
+                match self.pending.link_target(&of_layer).map(<[u8]>::to_vec) {
+                    // What is there only holds the place of a file below.
+                    Some(below) => self.link_to_below(&folder, name, &below, tap),
+                    None => self.make_in_place(&folder, name, tap, "make hard link", |node| link(from, node)),
+                }
+            }
             None => self.link_to_below(&folder, name, &target, tap),
         }
     }
@@ -56,7 +63,10 @@ impl Unpacker<'_> {
             return Ok(Some(Parent { folder, path: known.path.clone() }));
         }
         match open_in_root(self.upper.as_fd(), target_parent, OFlags::PATH | OFlags::DIRECTORY) {
-            Ok(folder) => Ok(Some(Parent { folder, path: target_parent.to_vec() })),
+            Ok(folder) => {
+                let path = self.path_in_layer(&folder).attempt("find the target's parent", target_parent)?;
+                Ok(Some(Parent { folder, path }))
+            }
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(Errno::LOOP) => Err(refuse(
                 "apply",
@@ -65,6 +75,16 @@ impl Unpacker<'_> {
             )),
             Err(error) => Err(error).attempt("open the target's parent", target_parent),
         }
+    }
+
+    /// The clean path of an open folder of the layer, links on the way to it resolved.
+    fn path_in_layer(&self, folder: &OwnedFd) -> rustix::io::Result<Vec<u8>> {
+        let on_host = |folder: &OwnedFd| {
+            rustix::fs::readlink(format!("/proc/self/fd/{}", folder.as_raw_fd()), Vec::new())
+        };
+        let (root, folder) = (on_host(&self.upper)?.into_bytes(), on_host(folder)?.into_bytes());
+        let below = folder.strip_prefix(root.as_slice()).ok_or(Errno::NOENT)?;
+        Ok(below.strip_prefix(b"/").unwrap_or(below).to_vec())
     }
 
     /// Only a layer below can have the target: an empty file holds the link's place until it is known.
@@ -79,13 +99,12 @@ impl Unpacker<'_> {
             return Err(absent(target));
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let made = self.make_in_place(folder, name, tap, "make place for hard link", |node| {
+        self.make_in_place(folder, name, tap, "make place for hard link", |node| {
             rustix::fs::openat(node.folder, node.name, flags, Mode::RUSR | Mode::WUSR)
         })?;
-        let shown = path::join(&folder.path, name);
-        let stat = rustix::fs::fstat(&made).attempt("look up", &shown)?;
         self.applied.usage.inodes += 1;
-        self.pending.link(&shown, target, stat.st_ino)
+        self.pending.link(&path::join(&folder.path, name), target);
+        Ok(())
     }
 
     /// Whether this layer hides what the layers below have at a path.

@@ -186,6 +186,10 @@ impl<'a> Unpacker<'a> {
         // In either form: what an earlier entry put there is deleted, too.
         self.clear(&folder, hidden, false, tap)?;
         self.markers.make_whiteout(node).attempt("make whiteout", &shown)?;
+        // Merging takes every whiteout away; overlayfs shows those that hide nothing in listings (Linux 6.18).
+        if self.markers.overlay().is_some() {
+            self.pending.whiteout(&shown)?;
+        }
         Ok(())
     }
 

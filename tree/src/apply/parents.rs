@@ -19,9 +19,6 @@ use crate::{folder, path};
 /// How many open folders are kept.
 const OPEN_FOLDERS: usize = 192;
 
-/// How many links a path may lead through, as the kernel's own limit (`path_resolution(7)`).
-const MOST_LINKS: usize = 40;
-
 /// An open folder of the layer.
 #[derive(Debug)]
 pub(super) struct Parent {
@@ -100,7 +97,7 @@ impl Parents {
     /// Goes down component by component, as the kernel would inside this root.
     fn walk(&mut self, requested: &[u8], pending: &mut Pending<'_>) -> DriverResult<Rc<Parent>> {
         let mut steps = vec![Step { at: self.root(), shows_below: true }];
-        let mut ahead: VecDeque<Vec<u8>> = components(requested).collect();
+        let mut ahead: VecDeque<Vec<u8>> = path::components(requested).collect();
         let mut links = 0;
         while let Some(component) = ahead.pop_front() {
             if component == b".." {
@@ -114,13 +111,13 @@ impl Parents {
                 Advance::Into(next) => steps.push(next),
                 Advance::Link(target) => {
                     links += 1;
-                    if links > MOST_LINKS {
+                    if links > path::MOST_LINKS {
                         return Err(refuse("apply", requested, "its parent is a loop of symlinks (ELOOP)"));
                     }
                     if target.first() == Some(&b'/') {
                         steps.truncate(1);
                     }
-                    for component in components(&target).collect::<Vec<_>>().into_iter().rev() {
+                    for component in path::components(&target).collect::<Vec<_>>().into_iter().rev() {
                         ahead.push_front(component);
                     }
                 }
@@ -205,8 +202,4 @@ enum Advance {
 
 fn into(opened: OwnedFd, path: Vec<u8>, shows_below: bool) -> Advance {
     Advance::Into(Step { at: Rc::new(Parent { folder: opened, path }), shows_below })
-}
-
-fn components(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
-    path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").map(<[u8]>::to_vec)
 }

@@ -40,7 +40,7 @@ impl Unpacker<'_> {
             return Ok(Way::Folder);
         }
         displace(node, &stat, &shown, tap)?;
-        self.pending.gone(&shown)?;
+        self.pending.gone(&shown);
         if is_folder(&stat) {
             folder::remove_all(node)?;
             self.parents.forget();
