@@ -1,18 +1,12 @@
 //! A container's, an image's or a layer's tree, held open for a moment.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
-use std::time::Duration;
 
-use plywood_graph::{GraphError, MountTarget};
-use plywood_graphdriver::{Access, Contents, ErrorKind, LayerId, LayerRef, MountRequest};
+use plywood_graph::{GraphError, HeldMount, MountTarget};
+use plywood_graphdriver::{Access, Contents, LayerId, LayerRef, MountRequest};
 use plywood_tree::resolve::open_root;
 
 use crate::Plywood;
-
-/// How often an unmount is tried that somebody's open file stands in the way of, and how long it waits in between.
-const UNMOUNT_TRIES: u32 = 10;
-const UNMOUNT_WAIT: Duration = Duration::from_millis(50);
 
 /// What to look at.
 pub type ViewTarget<'a> = MountTarget<'a>;
@@ -22,21 +16,13 @@ pub type ViewTarget<'a> = MountTarget<'a>;
 pub struct View {
     // Goes before the mount, which its descriptor would keep busy.
     held: Held,
-    mount: Option<TemporaryMount>,
+    mount: Option<HeldMount>,
 }
 
 #[derive(Debug)]
 enum Held {
     Mount(OwnedFd),
     Contents(Contents),
-}
-
-/// A mount to take down again.
-#[derive(Debug)]
-struct TemporaryMount {
-    plywood: Plywood,
-    target: PathBuf,
-    ended: bool,
 }
 
 impl Plywood {
@@ -61,9 +47,8 @@ impl Plywood {
             return Ok(View { held: Held::Mount(open_root(&record.target)?), mount: None });
         }
         let request = if writable { MountRequest::read_write() } else { MountRequest::inspection() };
-        let record = self.mount(target, &request, None)?;
-        let mount = TemporaryMount { plywood: self.clone(), target: record.target, ended: false };
-        Ok(View { held: Held::Mount(open_root(&mount.target)?), mount: Some(mount) })
+        let mount = self.mount_held(target, &request)?;
+        Ok(View { held: Held::Mount(open_root(mount.target())?), mount: Some(mount) })
     }
 
     fn viewed_layer(&self, target: ViewTarget<'_>) -> Result<LayerId, GraphError> {
@@ -83,38 +68,11 @@ impl View {
     /// Ends the view.
     ///
     /// # Errors
-    /// `InUse` where somebody else has files open in it; the mount then stays, and `plywood mounts` shows it.
+    /// `InUse` where somebody else has files open in it; the mount then ends with them.
     pub fn close(self) -> Result<(), GraphError> {
         let Self { held, mount } = self;
         drop(held);
-        mount.map_or(Ok(()), |mut mount| mount.end())
-    }
-}
-
-impl TemporaryMount {
-    fn end(&mut self) -> Result<(), GraphError> {
-        self.ended = true;
-        let query = self.target.to_string_lossy();
-        let mut tries = 1;
-        loop {
-            match self.plywood.unmount(&query) {
-                Err(error) if error.kind() == ErrorKind::InUse && tries < UNMOUNT_TRIES => tries += 1,
-                // Another view of the same tree may have taken it down.
-                Err(GraphError::NotFound { .. }) => return Ok(()),
-                other => return other,
-            }
-            std::thread::sleep(UNMOUNT_WAIT);
-        }
-    }
-}
-
-impl Drop for TemporaryMount {
-    fn drop(&mut self) {
-        if !self.ended
-            && let Err(error) = self.end()
-        {
-            tracing::warn!(%error, "a mount was left behind: see 'plywood mounts'");
-        }
+        mount.map_or(Ok(()), HeldMount::end)
     }
 }
 

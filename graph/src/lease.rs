@@ -56,6 +56,11 @@ impl Lease {
         }
     }
 
+    /// The store it is of.
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
     /// The lease's id.
     pub(crate) fn id(&self) -> &str {
         &self.id

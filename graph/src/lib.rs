@@ -34,6 +34,7 @@ mod store;
 
 pub use chain::chain_ids;
 pub use error::GraphError;
+pub use mounts::HeldMount;
 pub use options::{Durability, StoreOptions};
 pub use plan::{Blob, ImagePlan, Imported, LayerSource, PlannedLayer};
 pub use progress::{Event, Progress};

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use plywood_graphdriver::{LayerId, LayerRef, MountRequest};
 use plywood_sys::{identity, mount, mountinfo};
@@ -22,12 +23,27 @@ struct Wanted<'a> {
     request: MountRequest<'a>,
     /// The target is the store's own folder for the layer.
     is_default: bool,
+    /// It ends with the lease.
+    held: bool,
+}
+
+/// How long a mount for the moment waits for another one of the same layer.
+const PATIENCE: Duration = Duration::from_secs(10);
+const WAIT: Duration = Duration::from_millis(20);
+
+/// A mount for the moment: it ends when this does, and with the process at the latest. [`end`](Self::end) it; dropping it does
+/// its best.
+#[derive(Debug)]
+pub struct HeldMount {
+    record: MountRecord,
+    /// None once it is ended.
+    lease: Option<Lease>,
 }
 
 /// What the records say about a mount that is wanted.
 enum Begun {
     /// It is there.
-    Present(MountRecord),
+    Present,
     /// It may be made, on these parents.
     Staged(Vec<LayerId>),
 }
@@ -48,21 +64,46 @@ impl Store {
     ) -> Result<MountRecord, GraphError> {
         let wanted = self.wanted(what, request, target)?;
         let lease = Lease::begin(&self.inner, "mount")?;
-        let begun =
-            self.inner.database.write(|transaction| self.begin_mount(transaction, &wanted, &lease))?;
-        let parents = match begun {
-            Begun::Present(record) => return Ok(record),
-            Begun::Staged(parents) => parents,
-        };
-        let made = self.make_mount(&wanted, &parents, &lease);
-        if made.is_err() {
-            self.inner
-                .database
-                .write(|transaction| self.inner.drop_mount(transaction, &wanted.record.target))?;
+        if self.mount_wanted(&wanted, &lease)? {
+            lease.ended();
         }
-        made?;
-        lease.ended();
         Ok(wanted.record)
+    }
+
+    /// Mounts a container, an image or a layer for the moment, at a folder of the store's own. It is nobody else's: others wait
+    /// for its end, and where the process dies, whoever opens the store next takes it down.
+    ///
+    /// # Errors
+    /// `InUse` where the layer is mounted already, or somebody else's mount for the moment did not end within ten seconds;
+    /// those of the lookup; the driver's.
+    pub fn mount_held(
+        &self,
+        what: MountTarget<'_>,
+        request: &MountRequest<'_>,
+    ) -> Result<HeldMount, GraphError> {
+        let mut wanted = self.wanted(what, request, None)?;
+        wanted.held = true;
+        let started = Instant::now();
+        loop {
+            let lease = Lease::begin(&self.inner, "mount for the moment")?;
+            match self.mount_wanted(&wanted, &lease) {
+                Ok(_) => return Ok(HeldMount { record: wanted.record, lease: Some(lease) }),
+                Err(GraphError::Busy { .. }) if started.elapsed() < PATIENCE => std::thread::sleep(WAIT),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Makes a mount; answers whether it was not there before.
+    fn mount_wanted(&self, wanted: &Wanted<'_>, lease: &Lease) -> Result<bool, GraphError> {
+        let database = &self.inner.database;
+        let begun = database.write(|transaction| self.begin_mount(transaction, wanted, lease))?;
+        let Begun::Staged(parents) = begun else { return Ok(false) };
+        let made = self.make_mount(wanted, &parents, lease);
+        if made.is_err() {
+            database.write(|transaction| self.inner.drop_mount(transaction, &wanted.record.target))?;
+        }
+        made.map(|()| true)
     }
 
     /// Unmounts what is mounted at the path `query`, or every mount of the container, image or layer that it means.
@@ -108,7 +149,7 @@ impl Store {
             read_only: request.read_only,
             created: self.now(),
         };
-        Ok(Wanted { record, request, is_default: target.is_none() })
+        Ok(Wanted { record, request, is_default: target.is_none(), held: false })
     }
 
     fn begin_mount(
@@ -119,10 +160,14 @@ impl Store {
     ) -> Result<Begun, GraphError> {
         let MountRecord { target, layer, read_only, .. } = &wanted.record;
         self.inner.reconcile_mounts(transaction)?;
+        if mounts::by_layer(transaction, layer)?.iter().any(|row| row.held) {
+            let reason = format!("another process uses layer {} at the moment", layer.short());
+            return Err(GraphError::Busy { operation: "mount", reason });
+        }
         if let Some(row) = mounts::by_target(transaction, target)? {
             let same = row.record.layer == *layer && row.record.read_only == *read_only;
-            if wanted.is_default && same && row.lease.is_none() {
-                return Ok(Begun::Present(row.record));
+            if wanted.is_default && !wanted.held && same && row.lease.is_none() {
+                return Ok(Begun::Present);
             }
             return Err(GraphError::AlreadyExists { what: "mount", name: target.display().to_string() });
         }
@@ -139,7 +184,7 @@ impl Store {
             return Err(GraphError::Invalid { operation: "mount", reason });
         }
         lease.record(transaction)?;
-        mounts::insert(transaction, &wanted.record, lease.id())?;
+        mounts::insert(transaction, &wanted.record, lease.id(), wanted.held)?;
         if wanted.is_default {
             self.inner.mount_points.make_folder(layer.as_str())?;
         }
@@ -149,6 +194,10 @@ impl Store {
     fn make_mount(&self, wanted: &Wanted<'_>, parents: &[LayerId], lease: &Lease) -> Result<(), GraphError> {
         let MountRecord { target, layer, .. } = &wanted.record;
         let mounted = self.inner.driver.mount(LayerRef::new(layer, parents), &wanted.request, target)?;
+        if wanted.held {
+            mounted.keep();
+            return Ok(());
+        }
         // An error here drops `mounted`, which unmounts; a crash here leaves a row that recovery completes.
         self.inner.database.write(|transaction| {
             mounts::set_lease(transaction, target, None)?;
@@ -183,6 +232,43 @@ impl Store {
     }
 }
 
+impl HeldMount {
+    /// Where it is.
+    #[must_use]
+    pub fn target(&self) -> &Path {
+        &self.record.target
+    }
+
+    /// Unmounts.
+    ///
+    /// # Errors
+    /// `InUse` where somebody has files open below it; it is then taken down when nobody has.
+    pub fn end(mut self) -> Result<(), GraphError> {
+        self.lease.take().map_or(Ok(()), |lease| take_down(&self.record.target, &lease))
+    }
+}
+
+impl Drop for HeldMount {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take()
+            && let Err(error) = take_down(&self.record.target, &lease)
+        {
+            tracing::warn!(target_path = %self.record.target.display(), %error, "a mount for the moment did not end well");
+        }
+    }
+}
+
+/// Unmounts what the lease holds. What is busy disappears now and ends with its last user.
+fn take_down(target: &Path, lease: &Lease) -> Result<(), GraphError> {
+    let detached = detach(target);
+    if detached.is_err() {
+        mount::detach_lazily(target).map_err(GraphError::io("unmount", target))?;
+    }
+    let inner = lease.inner();
+    inner.database.write(|transaction| inner.drop_mount(transaction, target))?;
+    detached
+}
+
 impl Inner {
     /// Compares the records with the kernel's list: rows of mounts that are gone are dropped, and rows that a dead process
     /// left while it mounted or unmounted are completed. Answers the mounts that are there.
@@ -198,11 +284,19 @@ impl Inner {
         let mounted = mounted_targets()?;
         let boot_id = boot_id()?;
         let mut present = Vec::new();
-        for MountRow { record, lease } in rows {
+        for MountRow { record, lease, held } in rows {
             if self.is_worked_on(lease.as_deref())? {
                 continue;
             }
             if record.boot_id != boot_id || !mounted.contains(&record.target) {
+                self.drop_mount(transaction, &record.target)?;
+                continue;
+            }
+            if held {
+                if let Err(error) = mount::detach_lazily(&record.target) {
+                    tracing::warn!(target_path = %record.target.display(), %error, "a mount of a process that died stays");
+                    continue;
+                }
                 self.drop_mount(transaction, &record.target)?;
                 continue;
             }

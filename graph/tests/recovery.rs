@@ -89,7 +89,7 @@ fn a_mount_of_another_boot_goes() {
     let image = image("app", &["one"]);
     store.import_image(&image.plan, &image, &()).unwrap();
     let layer = store.layers().unwrap().remove(0).id;
-    let text = "INSERT INTO mounts VALUES (CAST('/proc' AS BLOB), ?1, 'another boot', 1, NULL, 0)";
+    let text = "INSERT INTO mounts VALUES (CAST('/proc' AS BLOB), ?1, 'another boot', 1, NULL, 0, 0)";
     bench.records().execute(text, [layer.as_str()]).unwrap();
     drop(bench.open());
     assert_eq!(bench.count("mounts"), 0);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 #![allow(clippy::disallowed_methods, reason = "tests run programs and look at trees by paths of their own")]
 
+mod interrupted;
 mod lossless;
 mod memory;
 mod real_image;

@@ -15,6 +15,8 @@ use crate::{GraphError, MountRecord};
 pub(crate) struct MountRow {
     pub(crate) record: MountRecord,
     pub(crate) lease: Option<String>,
+    /// It ends with the lease: nobody asked for it to stay.
+    pub(crate) held: bool,
 }
 
 fn mount_row(row: &Row<'_>) -> rusqlite::Result<MountRow> {
@@ -26,7 +28,7 @@ fn mount_row(row: &Row<'_>) -> rusqlite::Result<MountRow> {
         read_only: row.get(3)?,
         created: time(row, 4)?,
     };
-    Ok(MountRow { record, lease: row.get(5)? })
+    Ok(MountRow { record, lease: row.get(5)?, held: row.get(6)? })
 }
 
 fn select(
@@ -35,7 +37,8 @@ fn select(
     parameters: impl rusqlite::Params,
 ) -> Result<Vec<MountRow>, GraphError> {
     let failed = GraphError::database("read mounts");
-    let text = format!("SELECT target, layer, boot_id, read_only, created, lease FROM mounts {condition}");
+    let text =
+        format!("SELECT target, layer, boot_id, read_only, created, lease, held FROM mounts {condition}");
     let mut statement = connection.prepare_cached(&text).map_err(&failed)?;
     let rows = statement.query_map(parameters, mount_row).map_err(&failed)?;
     rows.collect::<Result<Vec<_>, _>>().map_err(&failed)
@@ -57,14 +60,19 @@ pub(crate) fn by_layer(connection: &Connection, layer: &LayerId) -> Result<Vec<M
 }
 
 /// Adds a mount that `lease` is making.
-pub(crate) fn insert(connection: &Connection, mount: &MountRecord, lease: &str) -> Result<(), GraphError> {
-    let text = "INSERT INTO mounts (target, layer, boot_id, read_only, lease, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+pub(crate) fn insert(
+    connection: &Connection,
+    mount: &MountRecord,
+    lease: &str,
+    held: bool,
+) -> Result<(), GraphError> {
+    let text = "INSERT INTO mounts (target, layer, boot_id, read_only, lease, created, held) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let target = mount.target.as_os_str().as_bytes();
     let created = stored_time(mount.created);
     change(
         connection,
         text,
-        params![target, mount.layer.as_str(), mount.boot_id, mount.read_only, lease, created],
+        params![target, mount.layer.as_str(), mount.boot_id, mount.read_only, lease, created, held],
     )
 }
 

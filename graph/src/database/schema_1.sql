@@ -88,6 +88,7 @@ CREATE TABLE mounts (
     boot_id TEXT NOT NULL,
     read_only INTEGER NOT NULL,
     lease TEXT,
+    held INTEGER NOT NULL,
     created INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX mounts_by_layer ON mounts (layer);
