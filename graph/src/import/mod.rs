@@ -11,6 +11,7 @@ mod settle;
 mod single;
 mod unpack;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -174,7 +175,9 @@ impl<'a> Import<'a> {
 
     /// Unpacks all claimed layers, some at a time. The first error stops the others.
     fn unpack_at_once(&mut self) -> Result<(), GraphError> {
-        let work: Vec<usize> = self.claimed().map(|(index, _)| index).collect();
+        let mut work: Vec<usize> = self.claimed().map(|(index, _)| index).collect();
+        // The largest first: begun last, it would be alone at the end.
+        work.sort_by_key(|index| Reverse(self.plan.layers[*index].packed.map_or(0, |blob| blob.size_bytes)));
         let next = AtomicUsize::new(0);
         let stopped = Arc::new(AtomicBool::new(false));
         let answers = Mutex::new(Ok(Vec::new()));
