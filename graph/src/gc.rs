@@ -4,6 +4,7 @@ use plywood_graphdriver::LayerId;
 
 use crate::database::{layers, references};
 use crate::lease::Lease;
+use crate::recovery::Unknown;
 use crate::{GraphError, LayerRecord, Reclaimed, Store};
 
 impl Store {
@@ -30,7 +31,7 @@ impl Store {
     }
 
     fn reclaim(&self) -> Result<Reclaimed, GraphError> {
-        let recovered = self.recover()?;
+        let recovered = self.recover(Unknown::Remove)?;
         let mut reclaimed =
             Reclaimed { recipes: recovered.recipes, temporary: recovered.temporary, ..Reclaimed::default() };
         let lease = Lease::begin(&self.inner, "garbage collection")?;

@@ -2,7 +2,7 @@
 //! once or from several processes changes nothing more.
 //!
 //! Rows come before what the driver makes and go after what it removes, and ids are never used again. So whatever the
-//! driver listed *before* the rows were read, and no row knows, belongs to nobody.
+//! driver listed *before* the rows were read, and no row knows, belongs to nobody; [`Unknown`] says what becomes of it.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -35,6 +35,16 @@ pub(crate) struct Leftovers {
     pub(crate) driver_is_empty: bool,
 }
 
+/// What becomes of layers that no row knows. No crash makes them, as rows come before folders and go after them: the database
+/// was lost, or put back from an older copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// They stay, with their recipes: opening a store must not delete what its database forgot.
+    Keep,
+    /// They go: somebody asked for it.
+    Remove,
+}
+
 /// What a recovery did.
 #[derive(Debug, Default)]
 pub(crate) struct Recovered {
@@ -45,21 +55,19 @@ pub(crate) struct Recovered {
 
 impl Store {
     /// Recovers. What fails to be removed stays for the next time, and does not keep the store from being used.
-    pub(crate) fn recover(&self) -> Result<Recovered, GraphError> {
+    pub(crate) fn recover(&self, unknown: Unknown) -> Result<Recovered, GraphError> {
         let lease = Lease::begin(&self.inner, "recovery")?;
         let leftovers = self.inner.leftovers()?;
         let mut recovered = Recovered { layers: leftovers.abandoned.clone(), ..Recovered::default() };
         self.inner.reap_abandoned(&leftovers.abandoned, &lease)?;
-        for id in &leftovers.unknown {
-            match self.inner.driver.remove(id) {
-                Ok(()) => recovered.layers.push(id.clone()),
-                Err(error) => {
-                    tracing::warn!(layer = %id, %error, cause = %error.source, "unknown layer stays");
-                }
-            }
-        }
-        for name in &leftovers.recipes {
-            recovered.recipes += u64::from(self.inner.recipes.remove_file(name)?);
+        if leftovers.unknown.is_empty() || unknown == Unknown::Remove {
+            self.remove_unknown(&leftovers, &mut recovered)?;
+        } else {
+            let layers = leftovers.unknown.len();
+            tracing::warn!(
+                layers,
+                "layers that no record knows are kept: if plywood.db was lost, put it back; 'gc' frees them"
+            );
         }
         if leftovers.driver_is_empty && !leftovers.missing.is_empty() {
             let missing = leftovers.missing.len();
@@ -73,6 +81,21 @@ impl Store {
         self.inner.recover_mounts()?;
         recovered.temporary = self.inner.recover_files(false)?;
         Ok(recovered)
+    }
+
+    fn remove_unknown(&self, leftovers: &Leftovers, recovered: &mut Recovered) -> Result<(), GraphError> {
+        for id in &leftovers.unknown {
+            match self.inner.driver.remove(id) {
+                Ok(()) => recovered.layers.push(id.clone()),
+                Err(error) => {
+                    tracing::warn!(layer = %id, %error, cause = %error.source, "unknown layer stays");
+                }
+            }
+        }
+        for name in &leftovers.recipes {
+            recovered.recipes += u64::from(self.inner.recipes.remove_file(name)?);
+        }
+        Ok(())
     }
 }
 

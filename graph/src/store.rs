@@ -11,6 +11,7 @@ use plywood_graphdriver::{GraphDriver, LayerId};
 use crate::database::{self, Database};
 use crate::folder::Folder;
 use crate::random::random_hex;
+use crate::recovery::Unknown;
 use crate::{Durability, GraphError, StoreOptions, lease};
 
 /// A store of layers, images and containers. Every method takes `&self`, from any thread; a clone is the same store, and
@@ -69,7 +70,7 @@ impl Store {
             options,
         };
         let store = Self { inner: Arc::new(inner) };
-        store.recover()?;
+        store.recover(Unknown::Keep)?;
         Ok(store)
     }
 

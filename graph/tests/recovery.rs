@@ -79,7 +79,26 @@ fn what_belongs_to_no_row_goes() {
     fs::write(bench.root().join("tmp").join("left"), "").unwrap();
     fs::create_dir(bench.root().join("mnt").join(id(4).as_str())).unwrap();
     drop(bench.open());
+    let listed = || fs::read_dir(bench.folder.path().join("layers")).unwrap().count();
+    assert_eq!(listed(), 1, "opening a store does not delete what its database forgot");
+    assert_eq!(bench.open().gc(false).unwrap().layers, [id(1)]);
     bench.assert_empty();
+}
+
+#[test]
+fn a_lost_database_takes_no_layer_with_it() {
+    let bench = Bench::new();
+    let store = bench.open();
+    let image = image("app", &["one", "two"]);
+    store.import_image(&image.plan, &image, &()).unwrap();
+    drop(store);
+    let records = bench.root().join("plywood.db");
+    let away = bench.folder.path().join("away.db");
+    fs::rename(&records, &away).unwrap();
+    drop(bench.open());
+    fs::rename(&away, &records).unwrap();
+    let store = bench.open();
+    assert!(store.check(plywood_graph::CheckOptions::default(), &mut |problem| panic!("{problem}")).is_ok());
 }
 
 #[test]
