@@ -52,15 +52,33 @@ pub(crate) fn probe(home: &Home, privilege: Privilege) -> DriverResult<Facts> {
         Ok(()) | Err(rustix::io::Errno::EXIST) => {}
         Err(error) => return Err(DriverError::system("make folder", error).at(home.path().join(EMPTY))),
     }
+    remove_stale(&root)?;
     let backing = plywood_sys::backing::name(&root)
         .map_err(|error| DriverError::system("look at the file system", error).at(home.path()))?;
     let name = format!("probe-{}", rustix::process::getpid().as_raw_nonzero());
     folder::remove_all(Node::new(&root, name.as_bytes()))?;
-    let made = folder::make(root.as_fd(), name.as_bytes(), 0o700)
-        .map_err(|error| DriverError::system("make folder", error).at(home.path()))?;
-    let probed = Probe { folder: made, path: home.path().join(&name), namespace, backing }.run();
+    let probed = folder::make(root.as_fd(), name.as_bytes(), 0o700)
+        .map_err(|error| DriverError::system("make folder", error).at(home.path()))
+        .and_then(|made| Probe { folder: made, path: home.path().join(&name), namespace, backing }.run());
     folder::remove_all(Node::new(&root, name.as_bytes()))?;
-    Ok(Facts { namespace, native_diff: probed?, backing })
+    match probed {
+        // A full disk must not keep anyone from deleting: what was probed when there was space holds.
+        Err(error) if error.kind == ErrorKind::NoSpace => Ok(Facts { namespace, native_diff: true, backing }),
+        probed => Ok(Facts { namespace, native_diff: probed?, backing }),
+    }
+}
+
+/// Removes the folders of probes whose process was killed.
+fn remove_stale(root: &OwnedFd) -> DriverResult<()> {
+    let names = folder::names(root.as_fd()).map_err(|error| DriverError::system("list layers", error))?;
+    for name in names {
+        let Some(process) = name.strip_prefix(b"probe-") else { continue };
+        let process = String::from_utf8_lossy(process).into_owned();
+        if rustix::fs::access(format!("/proc/{process}"), rustix::fs::Access::EXISTS).is_err() {
+            folder::remove_all(Node::new(root, &name))?;
+        }
+    }
+    Ok(())
 }
 
 struct Probe {

@@ -50,7 +50,13 @@ impl Vfs {
 
     /// Makes the layer's whole tree as a copy of its parent's.
     fn copy_parent(&self, layer: LayerRef<'_>, folder: &LayerFolder) -> DriverResult<OwnedFd> {
-        let root = make_root(folder.as_fd(), ROOT.as_bytes(), Markers::Whole, &mut self.below(layer)?)?;
+        // The parent's root may have a default ACL, or forbid its owner to write: it is copied last.
+        let root = make_root(
+            folder.as_fd(),
+            ROOT.as_bytes(),
+            Markers::Whole,
+            &mut Stack::new(Vec::new(), Markers::Whole),
+        )?;
         if let Some(parent) = layer.parent() {
             let from = self.home.layer(parent.id)?.open(ROOT)?;
             copy::copy_tree(from.as_fd(), root.as_fd())?;
