@@ -164,3 +164,32 @@ fn an_attribute_of_the_machine_is_refused_and_a_label_left_out() {
         assert_eq!(bench.layer(&with("security.selinux")).skipped.xattrs, 1);
     });
 }
+
+#[test]
+fn of_a_folder_that_comes_twice_the_last_mode_counts() {
+    let tar = Tarball::new().folder("s/", 0o2755).file("s/f", "x").folder("s/", 0o755).done();
+    on_every_driver(|bench| {
+        bench.layer(&tar);
+        assert_eq!(below(&bench.tree(), "/s "), ["/s folder 755 0:0"]);
+    });
+}
+
+#[test]
+fn default_acls_go_to_no_file_that_does_not_have_them() {
+    let acl = b"\x02\0\0\0\x01\0\x06\0\xff\xff\xff\xff\x02\0\x04\0\xe8\x03\0\0\x04\0\x04\0\xff\xff\xff\xff\x10\0\x04\0\xff\xff\xff\xff\x20\0\x04\0\xff\xff\xff\xff";
+    let root = Entry {
+        xattrs: vec![(b"system.posix_acl_default".to_vec(), acl.to_vec())],
+        ..blank(b"./", Kind::Directory, 0o755)
+    };
+    on_every_driver(|bench| {
+        // Neither of the store's own folder, nor of the layer's root.
+        let home = plywood_tree::resolve::open_root(&bench.folder.path().join(bench.driver.name())).unwrap();
+        let node = plywood_tree::resolve::Node::new(&home, b".");
+        plywood_tree::xattr::set(node, b"system.posix_acl_default", acl).unwrap();
+        bench.layer(&Tarball::new().entry(&root, b"").file("k", "x").folder("kd/", 0o755).done());
+        bench.layer(&Tarball::new().file("q", "y").done());
+        assert_eq!(bench.changes(), ["A /q"]);
+        let tree = bench.tree();
+        assert_eq!(below(&tree, "/k"), ["/k file 'x' 644 0:0", "/kd folder 755 0:0"]);
+    });
+}

@@ -138,3 +138,16 @@ fn an_untouched_container_has_no_changes() {
         assert_eq!(bench.diff(), Tarball::new().done());
     });
 }
+
+#[test]
+fn a_file_that_would_read_as_a_deletion_is_refused() {
+    on_every_driver(|bench| {
+        bench.layer(&base());
+        bench.change(|root| fs::write(root.join(".wh.etc"), "").unwrap());
+        let position = bench.chain.len() - 1;
+        let parents = bench.parents(position);
+        let layer = plywood_graphdriver::LayerRef::new(&bench.chain[position], &parents);
+        let error = bench.driver.diff(layer, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.path.as_deref(), Some(Path::new("/.wh.etc")), "{error}: {}", error.source);
+    });
+}

@@ -239,3 +239,56 @@ fn a_whiteout_of_nothing_does_not_show() {
         assert!(bench.tree()[2].ends_with("@1600000000.123456789"), "{:?}", bench.tree());
     });
 }
+
+#[test]
+fn what_a_layer_deletes_does_not_come_back_by_a_link() {
+    let base = Tarball::new().folder("d/", 0o755).file("d/f", "content").done();
+    on_every_driver(|bench| {
+        bench.layer(&base);
+        bench.layer(&Tarball::new().link("x", "d/f").file(".wh.d", "").done());
+        let tree = bench.tree();
+        assert_eq!(below(&tree, "/"), ["/ folder 755 0:0", "/x file 'content' 644 0:0"]);
+    });
+}
+
+#[test]
+fn a_folder_that_takes_the_place_of_a_link_below_takes_what_comes_after_it() {
+    let base = Tarball::new().folder("usr/lib/", 0o755).symlink("lib", "usr/lib").done();
+    let top = Tarball::new()
+        .file("lib/a", "a")
+        .link("lib/a2", "lib/a")
+        .folder("lib/", 0o755)
+        .file("lib/b", "b")
+        .done();
+    on_every_driver(|bench| {
+        bench.layer(&base);
+        bench.layer(&top);
+        let tree = bench.tree();
+        assert_eq!(below(&tree, "/lib"), ["/lib folder 755 0:0", "/lib/b file 'b' 644 0:0"]);
+        assert_eq!(
+            below(&tree, "/usr/lib/"),
+            ["/usr/lib/a file 'a' 644 0:0", "/usr/lib/a2 same as /usr/lib/a 644 0:0"]
+        );
+    });
+}
+
+#[test]
+fn a_hard_link_through_a_link_of_the_layer_finds_the_file_below() {
+    on_every_driver(|bench| {
+        bench.layer(&Tarball::new().folder("d/", 0o755).file("d/f", "content").done());
+        bench.layer(&Tarball::new().symlink("l", "/d").link("x", "l/f").done());
+        let tree = bench.tree();
+        assert_eq!(below(&tree, "/x"), ["/x same as /d/f 644 0:0"]);
+    });
+}
+
+#[test]
+fn an_opaque_root_leaves_the_times_that_were_said() {
+    on_every_driver(|bench| {
+        bench.layer(&Tarball::new().folder("bin/", 0o755).file("etc/x", "x").done());
+        bench
+            .layer(&Tarball::new().folder("./", 0o755).folder("etc/", 0o755).file(".wh..wh..opq", "").done());
+        let time = "@1600000000.123456789";
+        assert_eq!(bench.tree(), [format!("/ folder 755 0:0 {time}"), format!("/etc folder 755 0:0 {time}")]);
+    });
+}

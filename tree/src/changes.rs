@@ -74,6 +74,7 @@ pub fn differences(
 ) -> DriverResult<()> {
     let root = open_folder(layer.root(), b"").attempt("open layer", b"")?;
     let stat = rustix::fs::fstat(&root).attempt("look up", b"")?;
+    let _permit = folder::Permit::hold(root.as_fd()).attempt("open layer", b"")?;
     let found = below.find(b"")?;
     let mut walk = Walk { layer, below, visit, ancestors: Vec::new() };
     let (kind, differs) = match &found {
@@ -191,6 +192,7 @@ impl Walk<'_, '_> {
             Some(found) if was_folder => self.metadata_differs(node, &stat, found)?,
             _ => true,
         };
+        let _permit = folder::Permit::hold(opened.as_fd()).attempt("open", &at)?;
         self.ancestors.push(Ancestor { folder: opened, path: at, stat, kind, visited: false });
         if differs {
             self.visit_ancestors()?;

@@ -10,6 +10,7 @@ use plywood_graphdriver::Contents;
 use rustix::fs::{Mode, OFlags};
 
 use crate::file;
+use crate::folder::Permit;
 use crate::path;
 use crate::resolve::{Node, open_folder};
 
@@ -32,6 +33,7 @@ impl RecipeTree for ContentsFiles<'_> {
     fn open(&mut self, path: &[u8]) -> io::Result<Box<dyn ReadAt>> {
         let (parent, name) = path::split(path).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let folder = open_folder(self.contents.as_fd(), parent)?;
+        let _permit = Permit::hold(folder.as_fd())?;
         Ok(Box::new(LayerFile(file::open_readable(Node::new(&folder, name))?.into())))
     }
 

@@ -42,6 +42,7 @@ struct Copying<'a> {
 impl Copying<'_> {
     fn content(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, shown: &[u8]) -> DriverResult<()> {
         folder::check_depth(shown)?;
+        let _permit = folder::Permit::hold(from).attempt("open", shown)?;
         for name in folder::names(from).attempt("list", shown)? {
             let (source, target) = (Node { folder: from, name: &name }, Node { folder: to, name: &name });
             let below = path::join(shown, &name);
@@ -127,9 +128,6 @@ pub(crate) fn describe(
             other => other?,
         }
     }
-    if file_type(stat) != FileType::Symlink {
-        set_mode(target, metadata.mode)?;
-    }
     for (name, value) in xattr::read_all(source)? {
         if carries(&name) {
             match xattr::set(target, &name, &value) {
@@ -138,6 +136,10 @@ pub(crate) fn describe(
                 other => other?,
             }
         }
+    }
+    // After the attributes, which a file that forbids its owner to write would not take.
+    if file_type(stat) != FileType::Symlink {
+        set_mode(target, metadata.mode)?;
     }
     set_modified(target, metadata.modified)
 }

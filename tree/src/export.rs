@@ -13,7 +13,7 @@ use rustix::fs::{FileType, Stat};
 use crate::changes::{Difference, Layer, carried_xattrs, differences};
 use crate::fail::Attempt;
 use crate::file;
-use crate::markers::{Markers, whiteout_name};
+use crate::markers::{Markers, WHITEOUT_PREFIX, whiteout_name};
 use crate::metadata::{file_type, modified};
 use crate::path;
 use crate::resolve::Node;
@@ -66,6 +66,11 @@ struct Exporting<'a> {
 impl Exporting<'_> {
     fn difference(&mut self, difference: &Difference<'_>) -> DriverResult<()> {
         let at = difference.path;
+        let name = path::split(at).map_or(&b""[..], |(_, name)| name);
+        if difference.node.is_some() && name.starts_with(WHITEOUT_PREFIX) {
+            let reason = "a name that begins with '.wh.' means a deletion in a layer: rename it";
+            return Err(DriverError::new(ErrorKind::InvalidInput, "write tar", reason).at(path::display(at)));
+        }
         let Some((node, stat)) = difference.node else {
             debug_assert_eq!(difference.kind, ChangeKind::Deleted);
             return self.append(&whiteout(at), at);

@@ -6,9 +6,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use plywood_archive::tar::Segment;
-use rustix::fs::{Mode, OFlags, SeekFrom, Stat};
+use rustix::fs::{FileType, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
 
+use crate::metadata::file_type;
 use crate::resolve::Node;
 
 /// Bytes copied at once where the kernel does not copy by itself.
@@ -16,19 +17,25 @@ const BUFFER_BYTES: usize = 256 << 10;
 
 /// Opens a regular file for reading. One of the caller's own that forbids it is permitted for the moment of opening.
 ///
+/// It is looked at before it is opened, by one descriptor: a container that runs could put a device of the host's in its place.
+///
 /// # Errors
-/// Those of `openat(2)`.
+/// Those of `openat(2)`; `EINVAL` for anything but a regular file.
 pub fn open_readable(node: Node<'_>) -> rustix::io::Result<OwnedFd> {
-    match node.open(OFlags::RDONLY | OFlags::NONBLOCK) {
-        Err(Errno::ACCESS) => open_forbidden(node),
+    let held = node.open(OFlags::PATH)?;
+    let stat = rustix::fs::fstat(&held)?;
+    if file_type(&stat) != FileType::RegularFile {
+        return Err(Errno::INVAL);
+    }
+    let path = format!("/proc/self/fd/{}", held.as_raw_fd());
+    match rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Err(Errno::ACCESS) => open_forbidden(&held, &stat),
         other => other,
     }
 }
 
 /// Without privilege a file of mode 0000 must be permitted first; its mode is put back at once.
-fn open_forbidden(node: Node<'_>) -> rustix::io::Result<OwnedFd> {
-    let held = node.open(OFlags::PATH)?;
-    let stat = rustix::fs::fstat(&held)?;
+fn open_forbidden(held: &OwnedFd, stat: &Stat) -> rustix::io::Result<OwnedFd> {
     if stat.st_uid != rustix::process::geteuid().as_raw() {
         return Err(Errno::ACCESS);
     }

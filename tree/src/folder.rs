@@ -1,6 +1,6 @@
 //! Listing and removing by open folders, never by paths of the host.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use plywood_graphdriver::{DriverError, DriverResult, ErrorKind};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
@@ -12,26 +12,54 @@ use crate::metadata::is_folder;
 use crate::path;
 use crate::resolve::Node;
 
-/// Opens a folder for listing, though it may be an `O_PATH` descriptor. A folder of the caller's own that forbids
-/// reading is opened all the same.
+/// Opens a folder for listing, though it may be an `O_PATH` descriptor.
 pub(crate) fn open_listing(folder: BorrowedFd<'_>) -> rustix::io::Result<Dir> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let opened = match Node::itself(folder).open(flags) {
-        Err(Errno::ACCESS) => {
-            permit(folder)?;
-            Node::itself(folder).open(flags)?
-        }
-        other => other?,
-    };
-    Dir::new(opened)
+    Dir::new(Node::itself(folder).open(OFlags::RDONLY | OFlags::DIRECTORY)?)
 }
 
-/// Gives the caller, who owns it, all rights to a folder.
-fn permit(folder: BorrowedFd<'_>) -> rustix::io::Result<()> {
-    use std::os::fd::AsRawFd;
-    // An O_PATH descriptor takes no fchmod, and a folder without its search bit no name in it: its link in /proc does.
-    let path = format!("/proc/self/fd/{}", folder.as_raw_fd());
-    rustix::fs::chmod(path, Mode::RWXU)
+/// Lets a caller without privilege into a folder of its own that forbids it, as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    /// The folder, and the mode to put back; none where nothing was changed.
+    changed: Option<(OwnedFd, Mode)>,
+}
+
+impl Permit {
+    /// Permits the owner everything, where it was not permitted.
+    pub(crate) fn hold(folder: BorrowedFd<'_>) -> rustix::io::Result<Self> {
+        let caller = rustix::process::geteuid();
+        if caller.is_root() {
+            return Ok(Self { changed: None });
+        }
+        let stat = rustix::fs::fstat(folder)?;
+        let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+        if mode.contains(Mode::RWXU) || stat.st_uid != caller.as_raw() {
+            return Ok(Self { changed: None });
+        }
+        let held = rustix::io::fcntl_dupfd_cloexec(folder, 0)?;
+        set_held_mode(held.as_fd(), mode | Mode::RWXU)?;
+        Ok(Self { changed: Some((held, mode)) })
+    }
+
+    /// Leaves the rights as they are: the folder is about to get a mode anyway.
+    pub(crate) fn forget(mut self) {
+        self.changed = None;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some((folder, mode)) = &self.changed
+            && let Err(error) = set_held_mode(folder.as_fd(), *mode)
+        {
+            tracing::warn!(%error, "a folder keeps the rights that a walk needed");
+        }
+    }
+}
+
+/// An `O_PATH` descriptor takes no `fchmod(2)`; its link in /proc does.
+fn set_held_mode(folder: BorrowedFd<'_>, mode: Mode) -> rustix::io::Result<()> {
+    rustix::fs::chmod(format!("/proc/self/fd/{}", folder.as_raw_fd()), mode)
 }
 
 /// The names in a folder, unsorted, `.` and `..` left out.
@@ -106,6 +134,9 @@ pub fn empty(node: Node<'_>, shown: &[u8]) -> DriverResult<()> {
         Err(Errno::NOENT) => return Ok(()),
         Err(error) => return Err(error).attempt("open to remove", shown),
     };
+    if !rustix::process::geteuid().is_root() {
+        set_held_mode(top.as_fd(), Mode::RWXU).attempt("permit removal", shown)?;
+    }
     // What was moved up while the folder was emptied is in it afterwards.
     while !names(top.as_fd()).attempt("list to remove", shown)?.is_empty() {
         empty_below(top.as_fd(), top.as_fd(), shown, 0)?;
@@ -114,11 +145,10 @@ pub fn empty(node: Node<'_>, shown: &[u8]) -> DriverResult<()> {
 }
 
 fn empty_below(folder: BorrowedFd<'_>, top: BorrowedFd<'_>, shown: &[u8], depth: usize) -> DriverResult<()> {
-    let inner = names(folder).attempt("list to remove", shown)?;
-    if !inner.is_empty() && !rustix::process::geteuid().is_root() {
-        permit(folder).attempt("permit removal", shown)?;
+    if !rustix::process::geteuid().is_root() {
+        set_held_mode(folder, Mode::RWXU).attempt("permit removal", shown)?;
     }
-    for name in inner {
+    for name in names(folder).attempt("list to remove", shown)? {
         let (node, below) = (Node { folder, name: &name }, path::join(shown, &name));
         if unlink(node, &below)? {
             continue;
@@ -168,7 +198,7 @@ fn move_up(node: Node<'_>, top: BorrowedFd<'_>) -> rustix::io::Result<()> {
 ///
 /// # Errors
 /// Those of `mkdirat(2)`.
-pub fn make(parent: BorrowedFd<'_>, name: &[u8], mode: u32) -> rustix::io::Result<std::os::fd::OwnedFd> {
+pub fn make(parent: BorrowedFd<'_>, name: &[u8], mode: u32) -> rustix::io::Result<OwnedFd> {
     rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(mode))?;
     Node { folder: parent, name }.open_folder()
 }

@@ -8,10 +8,11 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::fail::Attempt;
-use crate::folder;
 use crate::markers::Markers;
+use crate::metadata::set_mode;
 use crate::resolve::{Node, open_folder, open_root};
 use crate::stack::Stack;
+use crate::{folder, xattr};
 
 /// The file in a layer's folder that says it is sealed.
 const SEALED: &[u8] = b"sealed";
@@ -59,9 +60,22 @@ impl Home {
     /// `AlreadyExists` where it is there.
     pub fn create(&self, id: &LayerId) -> DriverResult<LayerFolder> {
         match rustix::fs::mkdirat(&self.folder, id.as_str(), Mode::RWXU) {
-            Ok(()) => self.layer(id),
+            Ok(()) => {
+                let made = self.layer(id)?;
+                self.forget_inherited(id).map_err(|error| DriverError::system("make layer", error).on(id))?;
+                Ok(made)
+            }
             Err(error) => Err(DriverError::system("make layer", error).on(id)),
         }
+    }
+
+    /// A default ACL or a set-group-id bit of the folder above would go on to every file of the layer.
+    fn forget_inherited(&self, id: &LayerId) -> rustix::io::Result<()> {
+        let node = Node::new(&self.folder, id.as_str().as_bytes());
+        for name in xattr::POSIX_ACLS {
+            xattr::remove(node, name)?;
+        }
+        set_mode(node, 0o700)
     }
 
     /// Opens a layer's folder.

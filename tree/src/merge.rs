@@ -26,6 +26,8 @@ fn merge_folder(upper: Node<'_>, root: Node<'_>, shown: &[u8]) -> DriverResult<(
     let stat = upper.stat().attempt("look up", shown)?;
     let from = upper.open_folder().attempt("open", shown)?;
     let to = root.open_folder().attempt("open", shown)?;
+    let _permit = folder::Permit::hold(from.as_fd()).attempt("open", shown)?;
+    let permit = folder::Permit::hold(to.as_fd()).attempt("open", shown)?;
     let names = folder::sorted_names(from.as_fd()).attempt("list", shown)?;
     if names.iter().any(|name| name == OPAQUE_MARKER) {
         folder::empty(root, shown)?;
@@ -40,6 +42,8 @@ fn merge_folder(upper: Node<'_>, root: Node<'_>, shown: &[u8]) -> DriverResult<(
         }
         merge_node(Node::new(&from, name), Node::new(&to, name), &below)?;
     }
+    // It gets the upper's mode, not its old one again.
+    permit.forget();
     replace_attributes(root).attempt("replace attributes", shown)?;
     // What moving did to the upper's time is in nobody's interest: the stat is from before.
     describe(upper, root, &stat, |_| true).attempt("merge metadata", shown)
@@ -57,6 +61,10 @@ fn merge_node(source: Node<'_>, target: Node<'_>, shown: &[u8]) -> DriverResult<
         (false, true) => folder::remove_all(target)?,
         (false, false) => {}
     }
+    // To move a folder to another one changes its '..', which it must permit.
+    let opened = if is_folder(&stat) { Some(source.open_folder().attempt("open", shown)?) } else { None };
+    let permit = opened.as_ref().map(|opened| folder::Permit::hold(opened.as_fd()));
+    let _permit = permit.transpose().attempt("open", shown)?;
     rustix::fs::renameat(source.folder, source.name, target.folder, target.name).attempt("move", shown)
 }
 
@@ -64,6 +72,7 @@ fn merge_node(source: Node<'_>, target: Node<'_>, shown: &[u8]) -> DriverResult<
 fn strip_markers(node: Node<'_>, shown: &[u8]) -> DriverResult<()> {
     let stat = node.stat().attempt("look up", shown)?;
     let opened = node.open_folder().attempt("open", shown)?;
+    let _permit = folder::Permit::hold(opened.as_fd()).attempt("open", shown)?;
     let mut stripped = false;
     for name in folder::names(opened.as_fd()).attempt("list", shown)? {
         let inner = Node::new(&opened, &name);

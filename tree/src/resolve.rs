@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use crate::fail::Attempt;
+use crate::folder::Permit;
 use crate::path;
 
 /// How many times an open is tried again that a rename elsewhere in the tree disturbed (`EAGAIN`, openat2(2)).
@@ -71,7 +72,22 @@ fn openat2(
 /// # Errors
 /// `ELOOP` or `ENOTDIR` for anything else than a folder; those of `openat2(2)`.
 pub fn open_folder(root: BorrowedFd<'_>, cleaned: &[u8]) -> rustix::io::Result<OwnedFd> {
-    open_beneath(root, cleaned, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW)
+    match open_beneath(root, cleaned, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW) {
+        Err(Errno::ACCESS) => open_forbidden_folder(root, cleaned),
+        other => other,
+    }
+}
+
+/// Goes down folder by folder, each of which the caller may own and have to permit itself first.
+fn open_forbidden_folder(root: BorrowedFd<'_>, cleaned: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let mut at = rustix::io::fcntl_dupfd_cloexec(root, 0)?;
+    for component in path::components(cleaned) {
+        let permit = Permit::hold(at.as_fd())?;
+        let inner = Node::new(&at, &component).open_folder()?;
+        drop(permit);
+        at = inner;
+    }
+    Ok(at)
 }
 
 /// One name in an open folder: what `*at` calls take. The name is a single component, or `.`.

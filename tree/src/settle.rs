@@ -139,12 +139,14 @@ impl Settling<'_> {
 
     fn opaque_root(&mut self) -> DriverResult<()> {
         let root = open_folder(self.upper, b"").attempt("open", b"")?;
+        let before = modified(&rustix::fs::fstat(&root).attempt("look up", b"")?);
         for name in self.below.list(b"")? {
             let node = Node::new(&root, &name);
             match node.find().attempt("look up", &name)? {
                 Some(stat) if is_folder(&stat) => {
                     let opened = node.open_folder().attempt("open", &name)?;
                     self.markers.make_opaque(&opened).attempt("make opaque", &name)?;
+                    set_modified(node, modified(&stat)).attempt("set times", &name)?;
                 }
                 Some(_) => {}
                 None if self.markers.hides(node).attempt("look up whiteout", &name)? => {}
@@ -152,7 +154,7 @@ impl Settling<'_> {
             }
         }
         self.opaque.clear();
-        Ok(())
+        set_modified(Node::new(&root, b"."), before).attempt("set times", b"")
     }
 
     /// Takes a whiteout away that hides nothing: its folder is new, or has no such name below.
@@ -174,6 +176,7 @@ impl Settling<'_> {
     fn link(&mut self, link: &[u8], target: &[u8]) -> DriverResult<()> {
         let (parent, name) = path::split(link).unwrap_or((b"", b"."));
         let Some(folder) = self.open_upper(parent)? else { return Ok(()) };
+        let _permit = folder::Permit::hold(folder.as_fd()).attempt("open", parent)?;
         let place = Node::new(&folder, name);
         let target = &self.below.canonical(target)?;
         let before = modified(&rustix::fs::fstat(&folder).attempt("look up", parent)?);
@@ -222,6 +225,7 @@ impl Settling<'_> {
     fn link_target(&mut self, target: &[u8], place: Node<'_>) -> DriverResult<()> {
         let Some((parent, name)) = path::split(target) else { return Ok(()) };
         let Some(folder) = self.folder_like_below(parent)? else { return Ok(()) };
+        let _permit = folder::Permit::hold(folder.as_fd()).attempt("open", parent)?;
         let node = Node::new(&folder, name);
         let taken = node.find().attempt("look up", target)?.is_some()
             || self.markers.hides(node).attempt("look up whiteout", target)?;
@@ -241,7 +245,9 @@ impl Settling<'_> {
         }
         let Some((parent, name)) = path::split(cleaned) else { return Ok(None) };
         let Some(folder) = self.folder_like_below(parent)? else { return Ok(None) };
-        if Node::new(&folder, name).find().attempt("look up", cleaned)?.is_some()
+        let node = Node::new(&folder, name);
+        if node.find().attempt("look up", cleaned)?.is_some()
+            || self.markers.hides(node).attempt("look up whiteout", cleaned)?
             || self.hides_below(cleaned)?
         {
             return Ok(None);

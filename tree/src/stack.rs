@@ -9,10 +9,11 @@ use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
 use crate::fail::{Attempt, refuse};
+use crate::folder::{self, Permit};
 use crate::markers::Markers;
 use crate::metadata::{file_type, is_folder};
+use crate::path;
 use crate::resolve::{Node, open_folder};
-use crate::{folder, path};
 
 /// How many folders' layers are remembered.
 const REMEMBERED_FOLDERS: usize = 4096;
@@ -37,6 +38,7 @@ pub struct Found {
     pub name: Vec<u8>,
     /// What it is. Of a merged folder, what the topmost layer says.
     pub stat: Stat,
+    _permit: Permit,
 }
 
 impl Found {
@@ -74,13 +76,14 @@ impl Stack {
         let Some((parent, name)) = path::split(cleaned) else { return self.find_root() };
         for layer in self.contributing(parent)?.iter() {
             let Some(opened) = self.open(*layer, parent)? else { continue };
+            let permit = Permit::hold(opened.as_fd()).attempt("open", parent)?;
             let node = Node::new(&opened, name);
             if self.markers.hides(node).attempt("look up whiteout", cleaned)? {
                 return Ok(None);
             }
             if let Some(stat) = node.find().attempt("look up", cleaned)? {
                 let name = name.to_vec();
-                return Ok(Some(Found { folder: opened, name, stat }));
+                return Ok(Some(Found { folder: opened, name, stat, _permit: permit }));
             }
         }
         Ok(None)
@@ -89,8 +92,9 @@ impl Stack {
     fn find_root(&mut self) -> DriverResult<Option<Found>> {
         let Some(layer) = self.layers.first() else { return Ok(None) };
         let opened = open_folder(layer.as_fd(), b"").attempt("open layer", b"")?;
-        let stat = Node::new(&opened, b".").stat().attempt("look up", b"")?;
-        Ok(Some(Found { folder: opened, name: b".".to_vec(), stat }))
+        let stat = rustix::fs::fstat(&opened).attempt("look up", b"")?;
+        let permit = Permit::hold(opened.as_fd()).attempt("open layer", b"")?;
+        Ok(Some(Found { folder: opened, name: b".".to_vec(), stat, _permit: permit }))
     }
 
     /// A clean path with the links on the way to its last component resolved inside the merged tree. What is not there stays as
@@ -141,6 +145,7 @@ impl Stack {
         let mut hidden = BTreeSet::new();
         for layer in self.contributing(cleaned)?.iter() {
             let Some(opened) = self.open(*layer, cleaned)? else { continue };
+            let _permit = Permit::hold(opened.as_fd()).attempt("open", cleaned)?;
             let mut whiteouts = Vec::new();
             for name in folder::names(opened.as_fd()).attempt("list", cleaned)? {
                 if self.markers.is_marker_name(&name) {
@@ -183,6 +188,7 @@ impl Stack {
         let mut found = Vec::new();
         for layer in above {
             let Some(opened) = self.open(*layer, parent)? else { continue };
+            let _permit = Permit::hold(opened.as_fd()).attempt("open", parent)?;
             let node = Node::new(&opened, name);
             let hides = self.markers.hides(node).attempt("look up whiteout", name)?;
             match node.find().attempt("look up", name)? {

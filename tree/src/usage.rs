@@ -30,6 +30,7 @@ fn count(
     counted: &mut Usage,
 ) -> DriverResult<()> {
     folder::check_depth(shown)?;
+    let _permit = folder::Permit::hold(root).attempt("open", shown)?;
     for name in folder::names(root).attempt("list", shown)? {
         let node = Node { folder: root, name: &name };
         let below = path::join(shown, &name);

@@ -13,7 +13,7 @@ use crate::resolve::Node;
 pub type Xattr = (Vec<u8>, Vec<u8>);
 
 /// The access control lists of a file, as the kernel names them.
-const POSIX_ACLS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
+pub const POSIX_ACLS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
 
 /// Labels of this machine's security modules; a layer cannot know them.
 const MACHINE_LABELS: [&[u8]; 4] =
@@ -171,7 +171,7 @@ pub fn set(node: Node<'_>, name: &[u8], value: &[u8]) -> rustix::io::Result<()> 
 /// Those of `lremovexattr(2)`.
 pub fn remove(node: Node<'_>, name: &[u8]) -> rustix::io::Result<()> {
     match lremovexattr(through_descriptor(node), name) {
-        Err(Errno::NODATA) => Ok(()),
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
         other => other,
     }
 }

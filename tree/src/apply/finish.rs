@@ -20,6 +20,7 @@ const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
 pub(super) struct Finishing<'a> {
     times: Spool<'a>,
     late: Spool<'a>,
+    has_late: bool,
     privileged: bool,
 }
 
@@ -29,7 +30,7 @@ const MODE_BYTES: usize = 8;
 
 impl<'a> Finishing<'a> {
     pub(super) fn new(layer: BorrowedFd<'a>, privileged: bool) -> Self {
-        Self { times: Spool::new(layer), late: Spool::new(layer), privileged }
+        Self { times: Spool::new(layer), late: Spool::new(layer), has_late: false, privileged }
     }
 
     /// The folder at `path` gets this time.
@@ -43,6 +44,7 @@ impl<'a> Finishing<'a> {
 
     /// The folder at `path` gets this mode and default ACL.
     pub(super) fn late(&mut self, path: &[u8], mode: u32, default_acl: Option<&[u8]>) -> DriverResult<()> {
+        self.has_late = true;
         let acl = default_acl.unwrap_or_default();
         let mut record = Vec::with_capacity(MODE_BYTES + path.len() + acl.len());
         record.extend_from_slice(&mode.to_le_bytes());
@@ -50,6 +52,11 @@ impl<'a> Finishing<'a> {
         record.extend_from_slice(path);
         record.extend_from_slice(acl);
         self.late.push(&record).attempt("note folder", path)
+    }
+
+    /// Whether anything is late.
+    pub(super) fn has_late(&self) -> bool {
+        self.has_late
     }
 
     pub(super) fn run(self, upper: BorrowedFd<'_>, applied: &mut Applied) -> DriverResult<()> {
@@ -87,7 +94,9 @@ fn set_late(upper: BorrowedFd<'_>, record: &[u8], applied: &mut Applied) -> Driv
     let path = late_path(record);
     let mode = record.first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
     let acl = record.get(MODE_BYTES + path.len()..).unwrap_or_default();
-    if !acl.is_empty() {
+    if acl.is_empty() {
+        on_folder(upper, path, |node| xattr::remove(node, DEFAULT_ACL))?;
+    } else {
         on_folder(upper, path, |node| match xattr::set(node, DEFAULT_ACL, acl) {
             Err(Errno::OPNOTSUPP | Errno::PERM) => {
                 applied.skipped.xattrs += 1;

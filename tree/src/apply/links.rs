@@ -1,10 +1,9 @@
 //! Hard links, to files of this layer and to files that only a layer below can have.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use plywood_graphdriver::DriverResult;
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 
 use super::Unpacker;
 use super::parents::Parent;
@@ -14,7 +13,7 @@ use crate::fail::{Attempt, refuse};
 use crate::markers::WHITEOUT_PREFIX;
 use crate::metadata::is_folder;
 use crate::path;
-use crate::resolve::{Node, find, open_in_root};
+use crate::resolve::{Node, find};
 
 impl Unpacker<'_> {
     pub(super) fn hard_link(
@@ -33,7 +32,9 @@ impl Unpacker<'_> {
             return Err(refuse("apply", &target, "a hard link to a whiteout"));
         }
         let folder = self.parents.folder(parent, &mut self.pending)?;
-        let Some(target_folder) = self.link_parent(target_parent)? else {
+        let target = self.parents.canonical(&target)?;
+        let (target_parent, target_name) = path::split(&target).unwrap_or((target_parent, target_name));
+        let Some(target_folder) = self.parents.known(target_parent)? else {
             return self.link_to_below(&folder, name, &target, tap);
         };
         let from = Node::new(&target_folder.folder, target_name);
@@ -52,39 +53,6 @@ impl Unpacker<'_> {
             }
             None => self.link_to_below(&folder, name, &target, tap),
         }
-    }
-
-    /// The folder of a link's target, links on the way followed; nothing is made for it.
-    fn link_parent(&mut self, target_parent: &[u8]) -> DriverResult<Option<Parent>> {
-        if let Some(known) = self.parents.known(target_parent)? {
-            let folder = Node::new(&known.folder, b".")
-                .open_folder()
-                .attempt("open target's parent", target_parent)?;
-            return Ok(Some(Parent { folder, path: known.path.clone() }));
-        }
-        match open_in_root(self.upper.as_fd(), target_parent, OFlags::PATH | OFlags::DIRECTORY) {
-            Ok(folder) => {
-                let path = self.path_in_layer(&folder).attempt("find the target's parent", target_parent)?;
-                Ok(Some(Parent { folder, path }))
-            }
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-            Err(Errno::LOOP) => Err(refuse(
-                "apply",
-                target_parent,
-                "the target of a hard link is behind a loop of symlinks (ELOOP)",
-            )),
-            Err(error) => Err(error).attempt("open the target's parent", target_parent),
-        }
-    }
-
-    /// The clean path of an open folder of the layer, links on the way to it resolved.
-    fn path_in_layer(&self, folder: &OwnedFd) -> rustix::io::Result<Vec<u8>> {
-        let on_host = |folder: &OwnedFd| {
-            rustix::fs::readlink(format!("/proc/self/fd/{}", folder.as_raw_fd()), Vec::new())
-        };
-        let (root, folder) = (on_host(&self.upper)?.into_bytes(), on_host(folder)?.into_bytes());
-        let below = folder.strip_prefix(root.as_slice()).ok_or(Errno::NOENT)?;
-        Ok(below.strip_prefix(b"/").unwrap_or(below).to_vec())
     }
 
     /// Only a layer below can have the target: an empty file holds the link's place until it is known.

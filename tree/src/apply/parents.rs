@@ -64,7 +64,10 @@ impl Parents {
             return Ok(parent);
         }
         let parent = self.walk(requested, pending)?;
-        self.remember(requested, &parent);
+        // A link below gives way as soon as this layer has the name: only what this layer has is remembered.
+        if self.below.is_none() {
+            self.remember(requested, &parent);
+        }
         Ok(parent)
     }
 
@@ -85,6 +88,60 @@ impl Parents {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
             Err(error) => Err(error).attempt("open parent", requested),
         }
+    }
+
+    /// A clean path with the links on the way to its last component resolved inside the layer, and where the layers below
+    /// are known, inside them. What is not there stays as it is.
+    pub(super) fn canonical(&mut self, requested: &[u8]) -> DriverResult<Vec<u8>> {
+        let mut at: Vec<Vec<u8>> = Vec::new();
+        let mut ahead: VecDeque<Vec<u8>> = path::components(requested).collect();
+        let mut links = 0;
+        while let Some(component) = ahead.pop_front() {
+            if component == b".." {
+                at.pop();
+                continue;
+            }
+            at.push(component);
+            let Some(target) = (if ahead.is_empty() { None } else { self.link_at(&at.join(&b'/'))? }) else {
+                continue;
+            };
+            links += 1;
+            if links > path::MOST_LINKS {
+                return Err(refuse("apply", requested, "a parent of it is a loop of symlinks (ELOOP)"));
+            }
+            at.pop();
+            if target.first() == Some(&b'/') {
+                at.clear();
+            }
+            for component in path::components(&target).collect::<Vec<_>>().into_iter().rev() {
+                ahead.push_front(component);
+            }
+        }
+        Ok(at.join(&b'/'))
+    }
+
+    /// The target of the symlink at a path without links before it, or nothing where something else is there.
+    fn link_at(&mut self, cleaned: &[u8]) -> DriverResult<Option<Vec<u8>>> {
+        let (parent, name) = path::split(cleaned).unwrap_or((b"", b"."));
+        if let Some(folder) = self.known(parent)? {
+            let node = Node::new(&folder.folder, name);
+            if let Some(stat) = node.find().attempt("look up", cleaned)? {
+                if file_type(&stat) != FileType::Symlink {
+                    return Ok(None);
+                }
+                let target = rustix::fs::readlinkat(node.folder, node.name, Vec::new())
+                    .attempt("read link", cleaned)?;
+                return Ok(Some(target.into_bytes()));
+            }
+        }
+        let Some(below) = &mut self.below else { return Ok(None) };
+        let Some(found) = below.find(cleaned)?.filter(|found| file_type(&found.stat) == FileType::Symlink)
+        else {
+            return Ok(None);
+        };
+        let target =
+            rustix::fs::readlinkat(&found.folder, &found.name, Vec::new()).attempt("read link", cleaned)?;
+        Ok(Some(target.into_bytes()))
     }
 
     fn remember(&mut self, requested: &[u8], parent: &Rc<Parent>) {

@@ -38,7 +38,9 @@ impl Unpacker<'_> {
         let folder = self.parents.folder(parent, &mut self.pending)?;
         let shown = path::join(&folder.path, name);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(entry.mode & 0o777);
+        // Attributes take the right to write, which the mode may deny to a caller without privilege.
+        let writable = if self.privileged { 0 } else { 0o600 };
+        let mode = Mode::from_raw_mode((entry.mode & 0o777) | writable);
         let tap = reader.observer_mut();
         let made = self.make_in_place(&folder, name, tap, "make file", |node| {
             rustix::fs::openat(node.folder, node.name, flags, mode)
@@ -53,10 +55,15 @@ impl Unpacker<'_> {
             let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
             rustix::fs::fchown(&made, Some(uid), Some(gid)).attempt("set owner", &shown)?;
         }
-        if self.needs_mode(entry.mode) {
+        if !self.privileged {
+            self.attributes(Node::new(&folder.folder, name), entry, &shown)?;
+        }
+        if self.needs_mode(entry.mode) || mode.bits() & !entry.mode != 0 {
             rustix::fs::fchmod(&made, Mode::from_raw_mode(entry.mode)).attempt("set mode", &shown)?;
         }
-        self.attributes(Node::new(&folder.folder, name), entry, &shown)?;
+        if self.privileged {
+            self.attributes(Node::new(&folder.folder, name), entry, &shown)?;
+        }
         rustix::fs::futimens(&made, &times(entry.modified)).attempt("set times", &shown)?;
         self.applied.usage.inodes += 1;
         self.applied.usage.size_bytes = self.applied.usage.size_bytes.saturating_add(entry.size_bytes);
@@ -122,7 +129,8 @@ impl Unpacker<'_> {
         }
         let default_acl = self.folder_attributes(node, entry, &folder.path)?;
         self.finishing.folder(&folder.path, entry.modified)?;
-        if now != entry.mode || default_acl.is_some() {
+        // Once one folder has something late, an earlier entry of any may have, too.
+        if now != entry.mode || default_acl.is_some() || self.finishing.has_late() {
             self.finishing.late(&folder.path, entry.mode, default_acl)?;
         }
         Ok(())
