@@ -73,7 +73,7 @@ pub(crate) struct Apply {
 pub(crate) struct Mount {
     /// The layer
     layer: String,
-    /// An empty folder [default: one in the store]
+    /// A folder that is there; what is in it is covered [default: a folder in the store]
     target: Option<PathBuf>,
     /// Mount a writable layer ro,nosuid,nodev; others are anyway
     #[arg(long)]

@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output, messages: Messages)
         _ => {}
     }
     let config = Config::load(&arguments.global)?;
-    logging::start(config.log.as_deref())?;
+    logging::start(config.log.as_deref(), arguments.global.quiet)?;
     let plywood = Plywood::open(config.open.clone())?;
     let mut program = Program { plywood, output, messages, options: config.open };
     dispatch(arguments.command, &mut program)

@@ -14,7 +14,7 @@ use crate::program::{Named, Program};
 pub(crate) struct Mount {
     /// A name or id: of a container, else an image, else a layer
     name: String,
-    /// An empty folder [default: one in the store]
+    /// A folder that is there; what is in it is covered [default: a folder in the store]
     target: Option<PathBuf>,
     /// Mount a container ro,nosuid,nodev too
     #[arg(long)]

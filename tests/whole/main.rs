@@ -6,4 +6,5 @@ mod interrupted;
 mod lossless;
 mod memory;
 mod real_image;
+mod rootless;
 mod world;
