@@ -1,8 +1,9 @@
 //! Files that get their name only when they are complete.
 
 use std::fs::File;
+use std::os::fd::AsRawFd;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
 use crate::ImageError;
 use crate::layout::Folder;
@@ -10,23 +11,29 @@ use crate::layout::Folder;
 /// How the names of files begin that are not complete yet.
 pub(crate) const PARTIAL: &str = ".plywood-";
 
-/// A file that has no proper name yet; dropped, it is gone.
+/// A file that has no proper name yet; dropped, it is gone. Where the file system can (`O_TMPFILE`) it has no name at all, and
+/// goes with the process, however that ends.
 pub(crate) struct Partial<'a> {
     folder: &'a Folder,
     name: String,
     file: File,
-    published: bool,
+    /// Whether `name` is there.
+    is_named: bool,
 }
 
 impl<'a> Partial<'a> {
     /// Makes an empty file in `folder`.
     pub(crate) fn create(folder: &'a Folder) -> Result<Self, ImageError> {
         let name = format!("{PARTIAL}{}", random_suffix()?);
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o644);
+        let nameless = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+        if let Ok(fd) = rustix::fs::openat(folder.fd(), ".", nameless, mode) {
+            return Ok(Self { folder, name, file: File::from(fd), is_named: false });
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(folder.fd(), &name, flags, mode)
             .map_err(ImageError::io("make", folder.shown(&name)))?;
-        Ok(Self { folder, name, file: File::from(fd), published: false })
+        Ok(Self { folder, name, file: File::from(fd), is_named: true })
     }
 
     /// The file, open for writing.
@@ -43,16 +50,23 @@ impl<'a> Partial<'a> {
     /// is synced.
     pub(crate) fn publish(mut self, name: &str) -> Result<(), ImageError> {
         self.file.sync_all().map_err(ImageError::io("sync", self.shown()))?;
+        if !self.is_named {
+            // A link replaces nothing, so the name it has at last takes two steps.
+            let open = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+            rustix::fs::linkat(CWD, open, self.folder.fd(), &self.name, AtFlags::SYMLINK_FOLLOW)
+                .map_err(ImageError::io("make", self.shown()))?;
+            self.is_named = true;
+        }
         rustix::fs::renameat(self.folder.fd(), &self.name, self.folder.fd(), name)
             .map_err(ImageError::io("rename to", self.folder.shown(name)))?;
-        self.published = true;
+        self.is_named = false;
         Ok(())
     }
 }
 
 impl Drop for Partial<'_> {
     fn drop(&mut self) {
-        if !self.published
+        if self.is_named
             && let Err(error) = rustix::fs::unlinkat(self.folder.fd(), &self.name, AtFlags::empty())
         {
             tracing::warn!(file = %self.shown(), %error, "partial file left behind");
