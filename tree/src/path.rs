@@ -1,8 +1,13 @@
 //! Paths that came from outside, as bytes relative to a layer's root.
 
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+
+use plywood_graphdriver::DriverResult;
+
+use crate::fail::refuse;
 
 /// Why a path is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +49,38 @@ pub(crate) const MOST_LINKS: usize = 40;
 /// The components of a path or link's target, `..` among them, empty ones and `.` left out.
 pub(crate) fn components(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").map(<[u8]>::to_vec)
+}
+
+/// Answers the target of the symlink at a path, or nothing where something else is there.
+pub(crate) type LinkAt<'a> = dyn FnMut(&[u8]) -> DriverResult<Option<Vec<u8>>> + 'a;
+
+/// Resolves the links on the way to a clean path's last component, as inside a root; `link_at` answers the target of the link at
+/// a path that has no links before it. What is not there stays as it is.
+pub(crate) fn follow(cleaned: &[u8], link_at: &mut LinkAt<'_>) -> DriverResult<Vec<u8>> {
+    let mut at: Vec<Vec<u8>> = Vec::new();
+    let mut ahead: VecDeque<Vec<u8>> = components(cleaned).collect();
+    let mut links = 0;
+    while let Some(component) = ahead.pop_front() {
+        if component == b".." {
+            at.pop();
+            continue;
+        }
+        at.push(component);
+        let target = if ahead.is_empty() { None } else { link_at(&at.join(&b'/'))? };
+        let Some(target) = target else { continue };
+        links += 1;
+        if links > MOST_LINKS {
+            return Err(refuse("look up", cleaned, "a parent of it is a loop of symlinks (ELOOP)"));
+        }
+        at.pop();
+        if target.first() == Some(&b'/') {
+            at.clear();
+        }
+        for component in components(&target).collect::<Vec<_>>().into_iter().rev() {
+            ahead.push_front(component);
+        }
+    }
+    Ok(at.join(&b'/'))
 }
 
 /// Splits a clean path into its parent and its last component; the root has no last component.

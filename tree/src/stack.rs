@@ -1,6 +1,6 @@
 //! The merged view of a stack of layers, looked at without a mount.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use plywood_graphdriver::DriverResult;
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
-use crate::fail::{Attempt, refuse};
+use crate::fail::Attempt;
 use crate::folder::{self, Permit};
 use crate::markers::Markers;
 use crate::metadata::{file_type, is_folder};
@@ -103,37 +103,19 @@ impl Stack {
     /// # Errors
     /// Those of reading the layers, and `InvalidInput` for a loop of links.
     pub fn canonical(&mut self, cleaned: &[u8]) -> DriverResult<Vec<u8>> {
-        let mut at: Vec<Vec<u8>> = Vec::new();
-        let mut ahead: VecDeque<Vec<u8>> = path::components(cleaned).collect();
-        let mut links = 0;
-        while let Some(component) = ahead.pop_front() {
-            if component == b".." {
-                at.pop();
-                continue;
-            }
-            at.push(component);
-            if ahead.is_empty() {
-                break;
-            }
-            let Some(found) = self.find(&at.join(&b'/'))? else { continue };
-            if file_type(&found.stat) != FileType::Symlink {
-                continue;
-            }
-            links += 1;
-            if links > path::MOST_LINKS {
-                return Err(refuse("look up", cleaned, "a loop of symlinks (ELOOP)"));
-            }
-            let target = rustix::fs::readlinkat(&found.folder, &found.name, Vec::new())
-                .attempt("read link", cleaned)?;
-            at.pop();
-            if target.as_bytes().first() == Some(&b'/') {
-                at.clear();
-            }
-            for component in path::components(target.as_bytes()).collect::<Vec<_>>().into_iter().rev() {
-                ahead.push_front(component);
-            }
-        }
-        Ok(at.join(&b'/'))
+        path::follow(cleaned, &mut |at| self.link_at(at))
+    }
+
+    /// The target of the symlink that the merged tree has at a path, or nothing where it has something else.
+    ///
+    /// # Errors
+    /// Those of reading the layers.
+    pub fn link_at(&mut self, cleaned: &[u8]) -> DriverResult<Option<Vec<u8>>> {
+        let is_link = |found: &Found| file_type(&found.stat) == FileType::Symlink;
+        let Some(found) = self.find(cleaned)?.filter(is_link) else { return Ok(None) };
+        let target =
+            rustix::fs::readlinkat(&found.folder, &found.name, Vec::new()).attempt("read link", cleaned)?;
+        Ok(Some(target.into_bytes()))
     }
 
     /// The names in a folder of the merged tree, sorted; none where there is no such folder.

@@ -93,31 +93,7 @@ impl Parents {
     /// A clean path with the links on the way to its last component resolved inside the layer, and where the layers below
     /// are known, inside them. What is not there stays as it is.
     pub(super) fn canonical(&mut self, requested: &[u8]) -> DriverResult<Vec<u8>> {
-        let mut at: Vec<Vec<u8>> = Vec::new();
-        let mut ahead: VecDeque<Vec<u8>> = path::components(requested).collect();
-        let mut links = 0;
-        while let Some(component) = ahead.pop_front() {
-            if component == b".." {
-                at.pop();
-                continue;
-            }
-            at.push(component);
-            let Some(target) = (if ahead.is_empty() { None } else { self.link_at(&at.join(&b'/'))? }) else {
-                continue;
-            };
-            links += 1;
-            if links > path::MOST_LINKS {
-                return Err(refuse("apply", requested, "a parent of it is a loop of symlinks (ELOOP)"));
-            }
-            at.pop();
-            if target.first() == Some(&b'/') {
-                at.clear();
-            }
-            for component in path::components(&target).collect::<Vec<_>>().into_iter().rev() {
-                ahead.push_front(component);
-            }
-        }
-        Ok(at.join(&b'/'))
+        path::follow(requested, &mut |cleaned| self.link_at(cleaned))
     }
 
     /// The target of the symlink at a path without links before it, or nothing where something else is there.
@@ -134,14 +110,7 @@ impl Parents {
                 return Ok(Some(target.into_bytes()));
             }
         }
-        let Some(below) = &mut self.below else { return Ok(None) };
-        let Some(found) = below.find(cleaned)?.filter(|found| file_type(&found.stat) == FileType::Symlink)
-        else {
-            return Ok(None);
-        };
-        let target =
-            rustix::fs::readlinkat(&found.folder, &found.name, Vec::new()).attempt("read link", cleaned)?;
-        Ok(Some(target.into_bytes()))
+        self.below.as_mut().map_or(Ok(None), |below| below.link_at(cleaned))
     }
 
     fn remember(&mut self, requested: &[u8], parent: &Rc<Parent>) {
@@ -226,11 +195,9 @@ impl Parents {
         }
         if from.shows_below
             && let Some(below) = &mut self.below
-            && let Some(found) = below.find(&shown)?
-            && file_type(&found.stat) == FileType::Symlink
+            && let Some(target) = below.link_at(&shown)?
         {
-            let target = rustix::fs::readlinkat(found.node().folder, &found.name, Vec::new());
-            return Ok(Advance::Link(target.attempt("read link", &shown)?.into_bytes()));
+            return Ok(Advance::Link(target));
         }
         let opened = folder::make(node.folder, component, 0o755).attempt("make parent", &shown)?;
         pending.implied(&shown)?;
