@@ -42,7 +42,7 @@ pub(crate) struct Global {
     )]
     #[arg(long, global = true, value_name = "FILE", env = "PLYWOOD_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
-    /// What a command waits for: full (a power cut loses nothing) or none [default: full]
+    /// What a command waits for: full (all is on the disk) or none [default: full]
     #[arg(long, global = true, value_name = "WHAT", env = "PLYWOOD_DURABILITY", hide_env_values = true)]
     pub(crate) durability: Option<DurabilityName>,
     /// Layers of an image that are unpacked at once [default: 2]

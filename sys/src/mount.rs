@@ -114,7 +114,7 @@ fn set_lower_joined(context: BorrowedFd<'_>, lower: &[PathBuf], held: &mut Vec<O
 }
 
 fn set_folder(context: BorrowedFd<'_>, key: &str, folder: &Path, held: &mut Vec<OwnedFd>) -> io::Result<()> {
-    // `upperdir` and `workdir` are unescaped by the kernel, `lowerdir+` is taken as it is (Linux 6.5 to 6.18).
+    // `upperdir` and `workdir` are unescaped by the kernel, `lowerdir+` is taken as it is (seen on Linux 6.18).
     let bytes = folder.as_os_str().as_bytes();
     let escaped = key != "lowerdir+" && bytes.iter().any(|byte| matches!(byte, b'\\' | b','));
     if bytes.len() <= LONGEST_VALUE && !escaped {
