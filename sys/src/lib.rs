@@ -6,5 +6,6 @@
 pub mod backing;
 pub mod identity;
 pub mod mount;
+mod mount_page;
 mod mount_setattr;
 pub mod mountinfo;

@@ -1,6 +1,5 @@
 //! Mounts through the new mount API (`fsopen`, `fsconfig`, `fsmount`, `move_mount`; Linux 5.2).
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -13,7 +12,7 @@ use rustix::mount::{
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
-use crate::mount_setattr;
+use crate::{mount_page, mount_setattr};
 
 /// What may not be done on a mount.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,28 +56,33 @@ const LONGEST_VALUE: usize = 255;
 /// # Errors
 /// The kernel's, with what it wrote into the context's log where it wrote anything.
 pub fn overlay(overlay: &Overlay) -> io::Result<OwnedFd> {
-    match overlay_with(overlay, set_lower) {
+    match through_context(overlay) {
         // Before Linux 6.7 overlayfs does not know `lowerdir+`: it says so at once, or not before the creation.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => overlay_with(overlay, set_lower_joined)
-            .map_err(|joined| if joined.kind() == io::ErrorKind::Unsupported { joined } else { error }),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            mount_page::overlay(overlay).map_err(|older| if error_of_options(&older) { error } else { older })
+        }
         made => made,
     }
 }
 
-/// Tells the context the lower folders. Folders that are passed through a descriptor are held in the list until the creation.
-type SetLower = fn(BorrowedFd<'_>, &[PathBuf], &mut Vec<OwnedFd>) -> io::Result<()>;
+/// Whether `mount(2)` did not like the options either; the newer interface then says more about it.
+fn error_of_options(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidInput
+}
 
-fn overlay_with(overlay: &Overlay, set_lower: SetLower) -> io::Result<OwnedFd> {
+fn through_context(overlay: &Overlay) -> io::Result<OwnedFd> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    configure(context.as_fd(), overlay, set_lower).map_err(|error| with_log(error, &context))?;
+    configure(context.as_fd(), overlay).map_err(|error| with_log(error, &context))?;
     Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, overlay.restrictions.attributes())?)
 }
 
-fn configure(context: BorrowedFd<'_>, overlay: &Overlay, set_lower: SetLower) -> io::Result<()> {
+fn configure(context: BorrowedFd<'_>, overlay: &Overlay) -> io::Result<()> {
     // Names the file system in /proc/mounts.
     fsconfig_set_string(context, "source", "plywood")?;
     let mut held = Vec::new();
-    set_lower(context, &overlay.lower, &mut held)?;
+    for folder in &overlay.lower {
+        set_folder(context, "lowerdir+", folder, &mut held)?;
+    }
     if let Some((upper, work)) = &overlay.upper {
         set_folder(context, "upperdir", upper, &mut held)?;
         set_folder(context, "workdir", work, &mut held)?;
@@ -90,27 +94,6 @@ fn configure(context: BorrowedFd<'_>, overlay: &Overlay, set_lower: SetLower) ->
         }
     }
     Ok(fsconfig_create(context)?)
-}
-
-/// One `lowerdir+` a folder.
-fn set_lower(context: BorrowedFd<'_>, lower: &[PathBuf], held: &mut Vec<OwnedFd>) -> io::Result<()> {
-    lower.iter().try_for_each(|folder| set_folder(context, "lowerdir+", folder, held))
-}
-
-/// All folders in one string, through descriptors because that is shorter: some fourteen fit.
-fn set_lower_joined(context: BorrowedFd<'_>, lower: &[PathBuf], held: &mut Vec<OwnedFd>) -> io::Result<()> {
-    let mut joined = Vec::new();
-    for folder in lower {
-        if !joined.is_empty() {
-            joined.push(b':');
-        }
-        joined.extend_from_slice(through_descriptor(folder, held)?.as_bytes());
-    }
-    if joined.len() > LONGEST_VALUE {
-        let reason = "this kernel has no lowerdir+ (Linux 6.7) and takes only some fourteen layers at once";
-        return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
-    }
-    Ok(fsconfig_set_string(context, "lowerdir", OsStr::from_bytes(&joined))?)
 }
 
 fn set_folder(context: BorrowedFd<'_>, key: &str, folder: &Path, held: &mut Vec<OwnedFd>) -> io::Result<()> {
@@ -184,26 +167,4 @@ pub fn detach(target: &Path) -> io::Result<()> {
 /// `EINVAL` where nothing is mounted there.
 pub fn detach_lazily(target: &Path) -> io::Result<()> {
     Ok(umount2(target, MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn older_kernels_take_the_layers_in_one_string() {
-        let folder = tempfile::tempdir().unwrap();
-        let make = |name: String| {
-            let path = folder.path().join(name);
-            rustix::fs::mkdir(&path, Mode::RWXU).unwrap();
-            path
-        };
-        let lower: Vec<PathBuf> = (0..20).map(|number| make(format!("lower-{number}"))).collect();
-        rustix::fs::mkdir(lower[11].join("seen"), Mode::RWXU).unwrap();
-        let overlay = Overlay { lower: lower[..12].to_vec(), ..Overlay::default() };
-        let mounted = overlay_with(&overlay, set_lower_joined).unwrap();
-        assert!(rustix::fs::statat(&mounted, "seen", rustix::fs::AtFlags::empty()).is_ok());
-        let error = overlay_with(&Overlay { lower, ..Overlay::default() }, set_lower_joined).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::Unsupported, "{error}");
-    }
 }
