@@ -12,17 +12,21 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Each crate and its floor. `image` stands on the upper landing of the fourth floor: it imports `graph`, which knows
 /// nothing of images' formats.
-const FLOORS: [(&str, u32); 9] = [
+const FLOORS: [(&str, u32); 10] = [
     ("plywood-sys", 10),
     ("plywood-archive", 10),
     ("plywood-graphdriver", 10),
     ("plywood-tree", 20),
     ("plywood-overlay2", 30),
     ("plywood-vfs", 30),
+    (SUITE, 30),
     ("plywood-graph", 40),
     ("plywood-image", 45),
     ("plywood", 50),
 ];
+
+/// The suite stands beside the house: it knows no driver, and nothing but tests knows it.
+const SUITE: &str = "plywood-conformance";
 
 /// `graph` never sees a driver, and a driver never sees `graph`: they meet in `src/`.
 const STRANGERS: [(&str, &str); 4] = [
@@ -78,4 +82,24 @@ fn graph_and_image_know_no_driver() {
     for (from, to) in STRANGERS {
         assert!(!imports.contains(&(from.to_owned(), to.to_owned())), "{from} imports {to}");
     }
+}
+
+#[test]
+fn only_tests_import_the_suite() {
+    let packages = metadata().packages;
+    let importers = |kind: fn(DependencyKind) -> bool| {
+        let imports =
+            |dependency: &cargo_metadata::Dependency| dependency.name == SUITE && kind(dependency.kind);
+        packages.iter().filter(|package| package.dependencies.iter().any(imports)).count()
+    };
+    assert_eq!(
+        importers(|kind| kind != DependencyKind::Development),
+        0,
+        "a crate imports {SUITE} for more than tests"
+    );
+    assert_eq!(
+        importers(|kind| kind == DependencyKind::Development),
+        1,
+        "the root package's tests run {SUITE}"
+    );
 }

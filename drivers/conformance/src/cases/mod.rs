@@ -1,0 +1,40 @@
+//! The one table of cases.
+
+mod applying;
+mod backing;
+mod changing;
+mod mounting;
+mod parents;
+
+use crate::case::Case;
+
+/// Every theme's cases.
+const GROUPS: &[&[Case]] =
+    &[applying::CASES, parents::CASES, changing::CASES, mounting::CASES, backing::CASES];
+
+/// Every case, in the order of the themes.
+pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
+    GROUPS.iter().copied().flatten()
+}
+
+/// The case of a name: a name that no case has is a mistake of whoever names it.
+pub(crate) fn named(name: &str) -> &'static Case {
+    all().find(|case| case.name == name).unwrap_or_else(|| panic!("there is no case {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::all;
+    use crate::faulty::Fault;
+
+    #[test]
+    fn names_are_unique_and_faults_are_found_by_cases_that_exist() {
+        let names: BTreeSet<&str> = all().map(|case| case.name).collect();
+        assert_eq!(names.len(), all().count());
+        for fault in Fault::ALL {
+            assert!(names.contains(fault.found_by()), "{} names no case: {}", fault.name(), fault.found_by());
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What a process holds of the machine: mounts, devices, descriptors, children, threads.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long the kernel is given to end what was let go: loop devices and threads go a little later than the call.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Everything that a case must leave as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Census {
+    held: BTreeSet<Held>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Held {
+    /// All mounts of the process's mount namespace: id, and the line that tells of it.
+    Mount(String),
+    /// A loop device whose file is below the case's folder.
+    Loop(String),
+    /// A device of the device mapper that stands, at some remove, on such a loop device.
+    Mapped(String),
+    Descriptor(String),
+    Child(String),
+    Thread(String),
+}
+
+impl Census {
+    /// Counts what this process holds now; devices are those whose files are below `folder`.
+    #[must_use]
+    pub fn take(folder: &Path) -> Self {
+        let mut held = BTreeSet::new();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        held.extend(mounts.lines().map(|line| Held::Mount(line.to_owned())));
+        let loops = loops(folder);
+        held.extend(mapped(&loops).into_iter().map(Held::Mapped));
+        held.extend(loops.into_iter().map(|(name, file)| Held::Loop(format!("{name} on {file}"))));
+        held.extend(descriptors().into_iter().map(Held::Descriptor));
+        held.extend(children().into_iter().map(Held::Child));
+        held.extend(entries("/proc/self/task").into_iter().map(|path| Held::Thread(file_name(&path))));
+        Self { held }
+    }
+
+    /// Counts again until it is as before, for two seconds at most, and tells the differences: empty when all is as it was.
+    #[must_use]
+    pub fn differences(&self, folder: &Path) -> Vec<String> {
+        let begun = Instant::now();
+        loop {
+            let now = Self::take(folder);
+            if now == *self {
+                return Vec::new();
+            }
+            if begun.elapsed() > PATIENCE {
+                let left = now.held.difference(&self.held).map(|held| format!("left behind: {held}"));
+                let gone = self.held.difference(&now.held).map(|held| format!("gone: {held}"));
+                return left.chain(gone).collect();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, text) = match self {
+            Self::Mount(text) => ("mount", text),
+            Self::Loop(text) => ("loop device", text),
+            Self::Mapped(text) => ("mapped device", text),
+            Self::Descriptor(text) => ("open file", text),
+            Self::Child(text) => ("child process", text),
+            Self::Thread(text) => ("thread", text),
+        };
+        write!(formatter, "{kind} {text}")
+    }
+}
+
+/// The paths in a folder; none where it is not there.
+fn entries(folder: impl AsRef<Path>) -> Vec<PathBuf> {
+    let Ok(listed) = fs::read_dir(folder) else { return Vec::new() };
+    listed.filter_map(|entry| Some(entry.ok()?.path())).collect()
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Loop devices on files below a folder: the device's name, and the file's path.
+fn loops(folder: &Path) -> Vec<(String, String)> {
+    let blocks = entries("/sys/block").into_iter();
+    let backed = blocks.filter_map(|block| {
+        let file = fs::read_to_string(block.join("loop/backing_file")).ok()?;
+        Path::new(&file).starts_with(folder).then(|| (file_name(&block), file.trim().to_owned()))
+    });
+    backed.collect()
+}
+
+/// Mapped devices that stand on these loop devices, or on one another above them.
+fn mapped(loops: &[(String, String)]) -> BTreeSet<String> {
+    let mut standing: BTreeSet<String> = loops.iter().map(|(name, _)| name.clone()).collect();
+    let devices: Vec<PathBuf> =
+        entries("/sys/block").into_iter().filter(|block| block.join("dm").exists()).collect();
+    loop {
+        let before = standing.len();
+        for device in &devices {
+            if entries(device.join("slaves")).iter().any(|slave| standing.contains(&file_name(slave))) {
+                standing.insert(file_name(device));
+            }
+        }
+        if standing.len() == before {
+            break;
+        }
+    }
+    let name = |device: &PathBuf| {
+        let mapped = fs::read_to_string(device.join("dm/name")).unwrap_or_default();
+        format!("{} ({})", file_name(device), mapped.trim())
+    };
+    devices.iter().filter(|device| standing.contains(&file_name(device))).map(name).collect()
+}
+
+fn descriptors() -> Vec<String> {
+    let all = entries("/proc/self/fd").into_iter();
+    // The descriptor that lists the folder is closed by now.
+    let open = all.filter_map(|path| Some((file_name(&path), fs::read_link(&path).ok()?)));
+    open.map(|(number, target)| format!("{number} -> {}", target.display())).collect()
+}
+
+/// Processes whose parent is this one, those that ended and were not waited for included.
+fn children() -> Vec<String> {
+    let own = std::process::id().to_string();
+    let processes = entries("/proc").into_iter().filter(|path| file_name(path).parse::<u32>().is_ok());
+    let child = |path: PathBuf| {
+        let stat = fs::read_to_string(path.join("stat")).ok()?;
+        // The name is in parentheses and may hold anything; state and parent follow it (proc_pid_stat(5)).
+        let (name, rest) = stat.rsplit_once(") ")?;
+        let parent = rest.split(' ').nth(1)?;
+        (parent == own).then(|| format!("{name})"))
+    };
+    processes.filter_map(child).collect()
+}
