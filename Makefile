@@ -2,11 +2,15 @@
 # make test   installs the few Debian packages the tests need, if missing, then runs everything
 # make lint   rustfmt, clippy and rustdoc, with warnings as errors
 # make deny   licences, bans and sources of all crates, by cargo-deny (takes minutes to build the first time)
+# make vm-test CASE=overlay2::mounting   the conformance cases of that name in a virtual machine that has Debian's kernel (tests/vm)
+# make vm-shell  a shell there, with the program `plywood`
 # make corpus-test CORPUS=DIR   the large image: the mounted tree against an independent tool, memory, speed
-.PHONY: all demo test lint deny packages corpus-test
+.PHONY: all demo test lint deny packages vm-packages vm-test vm-shell corpus-test
 
 CARGO ?= cargo
 PACKAGES = acl attr gzip python3 strace tar util-linux xfsprogs zstd
+# What the virtual machine takes, and what is brought into it.
+VM_PACKAGES = btrfs-progs busybox-static cpio dmsetup e2fsprogs kmod qemu-system-x86 thin-provisioning-tools
 
 all:
 	$(CARGO) build --release
@@ -26,6 +30,17 @@ lint:
 
 packages:
 	@scripts/packages $(PACKAGES)
+
+vm-packages:
+	@scripts/packages $(PACKAGES) $(VM_PACKAGES)
+
+vm-test: vm-packages
+	$(CARGO) test --no-run --test conformance
+	tests/vm/machine --file "$$(scripts/test-binary conformance)=/conformance" -- /conformance $(CASE)
+
+vm-shell: vm-packages
+	$(CARGO) build --quiet
+	tests/vm/machine --shell --file "$$(scripts/test-binary plywood)=/bin/plywood"
 
 deny:
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
