@@ -68,7 +68,8 @@ impl GraphDriver for Overlay2 {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            max_depth: Some(MOST_LOWER),
+            // Read-only, the layer itself is one of the lower folders.
+            max_depth: Some(MOST_LOWER - 1),
             independent_apply: true,
             native_diff: self.facts.native_diff,
             rootless: false,
