@@ -199,15 +199,8 @@ impl GraphDriver for Vfs {
     }
 
     fn usage(&self, layer: LayerRef<'_>) -> DriverResult<Usage> {
-        let root = self.home.layer(layer.id)?.open(ROOT)?;
-        let whole = usage::usage(root.as_fd(), Markers::Whole).map_err(|error| error.on(layer.id))?;
-        let Some(parent) = layer.parent() else { return Ok(whole) };
-        let below = usage::usage(self.home.layer(parent.id)?.open(ROOT)?.as_fd(), Markers::Whole)?;
         // What the copy shares with its parent belongs to the parent.
-        Ok(Usage {
-            size_bytes: whole.size_bytes.saturating_sub(below.size_bytes),
-            inodes: whole.inodes.saturating_sub(below.inodes),
-        })
+        self.compare(layer, usage::of_differences)
     }
 
     fn layers(&self) -> DriverResult<Vec<LayerId>> {
