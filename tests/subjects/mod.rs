@@ -17,7 +17,7 @@ pub const SUBJECTS: &[Subject] = &[
             NO_DEVICES,
             NO_QUOTA,
             (Need::Rootless, "it makes kernel mounts"),
-            (Need::Depth(501), "overlayfs takes 500 lower folders (OVL_MAX_STACK)"),
+            (Need::Depth(500), "overlayfs takes 500 lower folders (OVL_MAX_STACK)"),
         ],
     },
     Subject {

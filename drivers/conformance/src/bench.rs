@@ -93,6 +93,14 @@ impl Bench {
         open(&self.subject, self.fault, self.privilege, home)
     }
 
+    /// As [`open_at`](Self::open_at), after a case has given up the privilege that the process had.
+    ///
+    /// # Errors
+    /// Those of opening the driver.
+    pub fn open_unprivileged(&self, home: &Path) -> DriverResult<Box<dyn GraphDriver>> {
+        open(&self.subject, self.fault, Privilege::None, home)
+    }
+
     /// Lets go of the driver and opens it again on what it left on disk, as the next process would.
     pub fn reopen(&mut self) {
         self.driver = self.open_at(&self.home()).unwrap();

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
 
 /// How long the kernel is given to end what was let go: loop devices and threads go a little later than the call.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -59,6 +62,24 @@ impl Census {
                 return left.chain(gone).collect();
             }
             std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// Ends what a case left behind, as well as that can be done: the machine is not to pay for a driver's fault.
+pub(crate) fn clear(folder: &Path) {
+    let mounts = plywood_sys::mountinfo::read().unwrap();
+    for mount in mounts.iter().rev().filter(|mount| mount.target.starts_with(folder)) {
+        drop(plywood_sys::mount::detach_lazily(&mount.target));
+    }
+    for (name, _) in loops(folder) {
+        drop(Command::new("losetup").arg("--detach").arg(Path::new("/dev").join(name)).status());
+    }
+    for child in children() {
+        let number = child.split(' ').next().and_then(|number| number.parse().ok());
+        if let Some(process) = number.and_then(Pid::from_raw) {
+            // One that ended meanwhile is gone as well.
+            rustix::process::kill_process(process, Signal::KILL).unwrap_or(());
         }
     }
 }

@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal};
 
 use crate::bench::Bench;
 use crate::cases;
-use crate::census::Census;
+use crate::census::{self, Census};
 use crate::faulty::Fault;
 use crate::subject::Subject;
 
@@ -27,7 +27,7 @@ const RUN_CASE: &str = "--run-case";
 /// The exit code of a case that failed: the one of cargo's own tests.
 const FAILED: u8 = 101;
 /// A case that takes longer hangs. Cases take far less than a second; a machine may be far busier than it should.
-const HANGS_AFTER: Duration = Duration::from_secs(300);
+const HANGS_AFTER: Duration = Duration::from_mins(5);
 
 /// Which case is to be run, on which driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,6 +145,7 @@ pub(crate) fn obey(subjects: &[Subject], order: &Order<String>) -> ExitCode {
             "the case left the machine otherwise than it found it:\n{}",
             differences.join("\n")
         ));
+        census::clear(&folder);
     }
     if ran.is_ok() && differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }

@@ -1,14 +1,16 @@
 //! Changed containers: what they list and what their diff says, applied again.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use plywood_archive::tar::{Entry, Kind, Timestamp};
 use plywood_graphdriver::{ErrorKind, MountRequest};
+use rustix::fs::FallocateFlags;
 
 use crate::bench::Bench;
 use crate::case::cases;
+use crate::listing::segments;
 use crate::tarball::{Tarball, blank, paths};
 
 cases! {
@@ -20,6 +22,7 @@ cases! {
     an_untouched_container_has_no_changes: [Mounts],
     a_file_that_would_read_as_a_deletion_is_refused: [Mounts],
     a_sealed_container_is_a_layer_like_any_other: [Mounts],
+    holes_made_in_a_container_are_kept: [Mounts, Holes],
 }
 
 fn base() -> Vec<u8> {
@@ -155,4 +158,22 @@ fn a_sealed_container_is_a_layer_like_any_other(bench: &mut Bench) {
     bench.chain.pop();
     assert_eq!((bench.tree(), bench.changes()), (tree, changes));
     assert!(bench.diff() == diff);
+}
+
+fn holes_made_in_a_container_are_kept(bench: &mut Bench) {
+    bench.layer(&Tarball::new().bytes(b"full", &vec![b'x'; 1 << 20]).done());
+    bench.change(|root| {
+        let new = fs::File::create(root.join("new")).unwrap();
+        new.set_len(1 << 24).unwrap();
+        new.write_all_at(b"data", 1 << 22).unwrap();
+        let full = fs::File::options().write(true).open(root.join("full")).unwrap();
+        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&full, punch, 64 << 10, 512 << 10).unwrap();
+    });
+    let shown = |root: &Path| ["new", "full"].map(|name| segments(&root.join(name)));
+    let before = bench.look(shown);
+    assert_eq!(before[0].iter().map(|segment| segment.offset).collect::<Vec<_>>(), [1 << 22]);
+    assert_eq!(before[1].iter().map(|segment| segment.offset).collect::<Vec<_>>(), [0, 576 << 10]);
+    bench.round_trip();
+    assert_eq!(bench.look(shown), before);
 }

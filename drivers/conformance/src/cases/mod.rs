@@ -2,15 +2,34 @@
 
 mod applying;
 mod backing;
+mod basic;
 mod changing;
+mod depth;
+mod lists;
 mod mounting;
 mod parents;
+mod rootless;
+mod sizes;
+mod snapshots;
+mod untested;
 
 use crate::case::Case;
 
 /// Every theme's cases.
-const GROUPS: &[&[Case]] =
-    &[applying::CASES, parents::CASES, changing::CASES, mounting::CASES, backing::CASES];
+const GROUPS: &[&[Case]] = &[
+    basic::CASES,
+    applying::CASES,
+    parents::CASES,
+    depth::CASES,
+    changing::CASES,
+    lists::CASES,
+    sizes::CASES,
+    snapshots::CASES,
+    untested::CASES,
+    mounting::CASES,
+    backing::CASES,
+    rootless::CASES,
+];
 
 /// Every case, in the order of the themes.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {

@@ -113,6 +113,46 @@ faults! {
     RemoveLeaves "remove_leaves" => "applying::a_layer_is_applied_once_and_removed_as_often_as_one_likes";
     /// Removing what is not there fails.
     RemoveOfAbsentFails "remove_of_absent_fails" => "applying::a_layer_is_applied_once_and_removed_as_often_as_one_likes";
+    /// Removing what is mounted answers that it was removed.
+    InUseIgnored "in_use_ignored" => "mounting::what_is_mounted_is_neither_removed_nor_unmounted_under_open_files";
+    /// Unmounting under open files answers that nothing is mounted any more.
+    LazyUnmount "lazy_unmount" => "mounting::what_is_mounted_is_neither_removed_nor_unmounted_under_open_files";
+    /// What an engine is told to mount takes no writes, ever.
+    SpecsReadOnly "specs_read_only" => "mounting::specs_say_the_same_each_time_and_mount_what_the_driver_mounts";
+    /// A layer on nothing is not empty.
+    BaseNotEmpty "base_not_empty" => "basic::an_empty_layer_is_an_empty_folder";
+    /// A layer that is there is made a second time without a complaint.
+    TakenIdAccepted "taken_id_accepted" => "basic::an_id_that_is_taken_is_refused_and_the_layer_unharmed";
+    /// Two that make one layer at once are both told that they made it.
+    MadeTwice "made_twice" => "snapshots::one_layer_is_made_once_by_many";
+    /// A layer that is not there has an empty diff.
+    AbsentIsEmpty "absent_is_empty" => "basic::a_layer_that_is_not_there_is_not_found";
+    /// Errors do not say which layer it was.
+    NamelessErrors "nameless_errors" => "basic::a_layer_that_is_not_there_is_not_found";
+    /// A view can be written to.
+    ViewWritable "view_writable" => "snapshots::a_view_shows_its_parent_and_takes_no_writes";
+    /// Sealing what is sealed fails.
+    SecondSealFails "second_seal_fails" => "snapshots::committing_twice_is_committing_once";
+    /// What a layer takes includes what its parents take.
+    UsageOfParents "usage_of_parents" => "sizes::a_layers_size_is_its_own_without_its_parents";
+    /// What a layer takes is what it has more than its parent.
+    UsageOfGrowth "usage_of_growth" => "sizes::a_rewritten_file_counts_whole";
+    /// What a diff holds is not said.
+    DiffOfNoSize "diff_of_no_size" => "sizes::a_layers_size_is_the_same_by_every_way_of_asking";
+    /// A diff has every folder with the default mode.
+    DiffResetsModes "diff_resets_modes" => "snapshots::permissions_of_folders_outlive_the_commit";
+    /// A diff has every file as root's.
+    DiffForgetsOwners "diff_forgets_owners" => "snapshots::an_owner_changed_stays_changed";
+    /// A diff has times in whole seconds.
+    DiffTruncatesTimes "diff_truncates_times" => "changing::changes_and_diff_of_a_container_say_what_was_done";
+    /// A diff has zeros where a file has a hole.
+    DiffFillsHoles "diff_fills_holes" => "changing::holes_made_in_a_container_are_kept";
+    /// Changes list the root.
+    ChangesListRoot "changes_list_root" => "changing::metadata_alone_is_a_change_and_the_root_is_not_forgotten";
+    /// An error of the visitor of changes is not answered.
+    VisitorIgnored "visitor_ignored" => "lists::the_visitors_error_ends_the_walk";
+    /// The content that recipes are rebuilt from is not there.
+    ContentsEmpty "contents_empty" => "basic::without_a_mount_the_content_is_there";
     /// The list of layers lacks one.
     LayersForget "layers_forget" => "applying::a_layer_is_applied_once_and_removed_as_often_as_one_likes";
 }

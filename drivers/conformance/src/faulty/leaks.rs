@@ -22,7 +22,7 @@ pub(super) fn leak(fault: Fault, target: &Path) {
             std::mem::forget(File::open("/dev/null").unwrap());
         }
         Fault::LeakedThread => {
-            std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(60)));
+            std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_mins(1)));
         }
         Fault::LeakedChild => {
             // A shell that leaves a daemon, as a FUSE file system's program is one.

@@ -4,8 +4,10 @@ mod fault;
 mod leaks;
 mod tars;
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use plywood_graphdriver::{
@@ -22,13 +24,14 @@ pub struct FaultyDriver {
     inner: Box<dyn GraphDriver>,
     fault: Fault,
     diffs: AtomicU64,
+    sealed: Mutex<HashSet<LayerId>>,
 }
 
 impl FaultyDriver {
     /// Puts a fault into a driver.
     #[must_use]
     pub fn new(inner: Box<dyn GraphDriver>, fault: Fault) -> Self {
-        Self { inner, fault, diffs: AtomicU64::new(0) }
+        Self { inner, fault, diffs: AtomicU64::new(0), sealed: Mutex::default() }
     }
 
     /// Applies the tar as it is for its recipe, then again as the fault has it: what is wrong is the tree, not the recipe.
@@ -46,6 +49,28 @@ impl FaultyDriver {
         self.inner.apply(layer, &mut &tar[..], options)?;
         self.inner.remove(layer.id)?;
         self.inner.apply(layer, &mut &rewritten[..], again)
+    }
+
+    fn accepts_twice(&self) -> bool {
+        matches!(self.fault, Fault::TakenIdAccepted | Fault::MadeTwice)
+    }
+
+    /// Leaves a file in a new layer, by way of a mount.
+    fn litter(&self, new: LayerRef<'_>) -> DriverResult<()> {
+        let target = tempfile::tempdir().unwrap();
+        let mounted = self.inner.mount(new, &MountRequest::read_write(), target.path())?;
+        std::fs::create_dir(target.path().join("lost+found")).unwrap();
+        mounted.unmount()
+    }
+
+    /// The error without the layer's name, where that is the fault.
+    fn named<T>(&self, answer: DriverResult<T>) -> DriverResult<T> {
+        answer.map_err(|mut error| {
+            if self.fault == Fault::NamelessErrors {
+                error.layer = None;
+            }
+            error
+        })
     }
 
     fn request<'a>(&self, request: &MountRequest<'a>) -> MountRequest<'a> {
@@ -66,6 +91,9 @@ impl FaultyDriver {
                 changes.retain(|change| {
                     change.kind != ChangeKind::Modified || !all.iter().any(|other| inside(change, other))
                 });
+            }
+            Fault::ChangesListRoot => {
+                changes.insert(0, Change { path: Vec::new(), kind: ChangeKind::Modified });
             }
             Fault::ChangesUnsorted => changes.reverse(),
             Fault::ChangesForgetDeletions => changes.retain(|change| change.kind != ChangeKind::Deleted),
@@ -88,7 +116,12 @@ impl GraphDriver for FaultyDriver {
     }
 
     fn snapshot(&self, new: LayerRef<'_>, access: Access) -> DriverResult<()> {
-        self.inner.snapshot(new, access)
+        let access = if self.fault == Fault::ViewWritable { Access::ReadWrite } else { access };
+        match self.inner.snapshot(new, access) {
+            Ok(()) if self.fault == Fault::BaseNotEmpty && new.parents.is_empty() => self.litter(new),
+            Err(error) if error.kind == ErrorKind::AlreadyExists && self.accepts_twice() => Ok(()),
+            answer => answer,
+        }
     }
 
     fn apply(
@@ -109,7 +142,15 @@ impl GraphDriver for FaultyDriver {
 
     fn diff(&self, layer: LayerRef<'_>, tar: &mut dyn Write) -> DriverResult<Usage> {
         let mut whole = Vec::new();
-        let usage = self.inner.diff(layer, &mut whole)?;
+        let mut usage = match self.inner.diff(layer, &mut whole) {
+            Err(error) if error.kind == ErrorKind::NotFound && self.fault == Fault::AbsentIsEmpty => {
+                Usage::default()
+            }
+            answer => self.named(answer)?,
+        };
+        if self.fault == Fault::DiffOfNoSize {
+            usage = Usage::default();
+        }
         let times_before = self.diffs.fetch_add(1, Ordering::Relaxed);
         let shown = tars::written(self.fault, &whole, times_before).unwrap_or(whole);
         tar.write_all(&shown).map_err(|error| DriverError::system("write tar", error))?;
@@ -130,11 +171,15 @@ impl GraphDriver for FaultyDriver {
             Ok(())
         })?;
         self.changed(&mut changes);
-        changes.into_iter().try_for_each(visit)
+        match changes.into_iter().try_for_each(visit) {
+            Err(_) if self.fault == Fault::VisitorIgnored => Ok(()),
+            answer => answer,
+        }
     }
 
     fn mount_specs(&self, layer: LayerRef<'_>, request: &MountRequest<'_>) -> DriverResult<Vec<MountSpec>> {
-        self.inner.mount_specs(layer, request)
+        let read_only = request.read_only || self.fault == Fault::SpecsReadOnly;
+        self.inner.mount_specs(layer, &MountRequest { read_only, ..*request })
     }
 
     fn mount(&self, layer: LayerRef<'_>, request: &MountRequest<'_>, target: &Path) -> DriverResult<Mounted> {
@@ -144,16 +189,26 @@ impl GraphDriver for FaultyDriver {
             mounted.keep();
             return Ok(Mounted::new(target.to_owned(), Box::new(Nothing)));
         }
+        if self.fault == Fault::LazyUnmount {
+            mounted.keep();
+            return Ok(Mounted::new(target.to_owned(), Box::new(Lazily)));
+        }
         Ok(mounted)
     }
 
     fn contents(&self, layer: LayerRef<'_>) -> DriverResult<Contents> {
+        if self.fault == Fault::ContentsEmpty {
+            return Ok(Contents::new(plywood_tree::resolve::open_root(Path::new("/proc/self/ns"))?, None));
+        }
         self.inner.contents(layer)
     }
 
     fn seal(&self, layer: LayerRef<'_>, resettle: Option<&mut dyn Resettle>) -> DriverResult<()> {
         match self.fault {
             Fault::SealIgnored => Ok(()),
+            Fault::SecondSealFails if !self.sealed.lock().unwrap().insert(layer.id.clone()) => {
+                Err(DriverError::new(ErrorKind::AlreadyExists, "seal", "it is sealed").on(layer.id))
+            }
             _ => self.inner.seal(layer, resettle),
         }
     }
@@ -162,6 +217,10 @@ impl GraphDriver for FaultyDriver {
         let there = || self.inner.layers().is_ok_and(|layers| layers.contains(id));
         match self.fault {
             Fault::RemoveLeaves => Ok(()),
+            Fault::InUseIgnored => match self.inner.remove(id) {
+                Err(error) if error.kind == ErrorKind::InUse => Ok(()),
+                answer => answer,
+            },
             Fault::RemoveOfAbsentFails if !there() => {
                 Err(DriverError::new(ErrorKind::NotFound, "remove layer", "it is not there").on(id))
             }
@@ -170,7 +229,23 @@ impl GraphDriver for FaultyDriver {
     }
 
     fn usage(&self, layer: LayerRef<'_>) -> DriverResult<Usage> {
-        self.inner.usage(layer)
+        let mut usage = self.inner.usage(layer)?;
+        let parents = std::iter::successors(layer.parent(), plywood_graphdriver::LayerRef::parent);
+        match self.fault {
+            Fault::UsageOfParents => {
+                for parent in parents {
+                    usage += self.inner.usage(parent)?;
+                }
+            }
+            Fault::UsageOfGrowth => {
+                for parent in parents {
+                    let below = self.inner.usage(parent)?;
+                    usage.size_bytes = usage.size_bytes.saturating_sub(below.size_bytes);
+                }
+            }
+            _ => {}
+        }
+        Ok(usage)
     }
 
     fn layers(&self) -> DriverResult<Vec<LayerId>> {
@@ -183,6 +258,15 @@ impl GraphDriver for FaultyDriver {
 
     fn status(&self) -> DriverResult<DriverStatus> {
         self.inner.status()
+    }
+}
+
+/// Takes the mount out of sight, whoever uses it still.
+struct Lazily;
+
+impl plywood_graphdriver::Teardown for Lazily {
+    fn unmount(&mut self, target: &Path) -> DriverResult<()> {
+        plywood_sys::mount::detach_lazily(target).map_err(|error| DriverError::system("unmount", error))
     }
 }
 

@@ -53,6 +53,19 @@ pub(super) fn written(fault: Fault, tar: &[u8], times_before: u64) -> Option<Vec
             members.sort_by_key(|(entry, _)| (entry.kind != Kind::Directory, name(entry) != b".wh.gone"));
         }),
         Fault::DiffForgetsRoot => rewritten(tar, |members| members.retain(|(entry, _)| entry.path != b"./")),
+        Fault::DiffResetsModes => rewritten(tar, |members| {
+            members
+                .iter_mut()
+                .filter(|(entry, _)| entry.kind == Kind::Directory)
+                .for_each(|(entry, _)| entry.mode = 0o755);
+        }),
+        Fault::DiffForgetsOwners => {
+            rewritten(tar, |members| each(members, |entry| (entry.uid, entry.gid) = (0, 0)))
+        }
+        Fault::DiffTruncatesTimes => {
+            rewritten(tar, |members| each(members, |entry| entry.modified.nanoseconds = 0))
+        }
+        Fault::DiffFillsHoles => rewritten(tar, |members| members.iter_mut().for_each(fill)),
         Fault::DiffVaries => rewritten(tar, |members| {
             each(members, |entry| entry.modified.nanoseconds ^= u32::try_from(times_before % 2).unwrap_or(0));
         }),
@@ -91,7 +104,9 @@ fn read(tar: &[u8]) -> Option<Members> {
 }
 
 fn each(members: &mut Members, change: impl Fn(&mut Entry)) {
-    members.iter_mut().for_each(|(entry, _)| change(entry));
+    for (entry, _) in members {
+        change(entry);
+    }
 }
 
 fn name(entry: &Entry) -> &[u8] {

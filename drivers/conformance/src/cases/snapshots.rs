@@ -1,0 +1,503 @@
+//! What a container engine asks of its snapshots.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::Path;
+use std::process::Command;
+
+use plywood_graphdriver::{Access, ErrorKind, MountRequest};
+
+use crate::bench::{Bench, Layer};
+use crate::case::cases;
+use crate::listing::{Listing, below, list};
+use crate::tarball::Tarball;
+
+cases! {
+    "snapshots";
+    a_container_is_made_written_committed_and_built_on: [Mounts],
+    a_view_shows_its_parent_and_takes_no_writes: [Mounts],
+    a_view_of_nothing_is_empty: [Mounts],
+    layers_on_layers_on_layers_show_what_each_left: [Mounts],
+    a_folder_removed_and_made_again_is_new: [Mounts],
+    a_folder_removed_in_one_layer_and_made_again_in_the_next_is_new: [Mounts],
+    a_removed_file_stays_removed_for_layers_above: [Mounts],
+    an_owner_changed_stays_changed: [Mounts, Root],
+    permissions_of_folders_outlive_the_commit: [Mounts, Root],
+    permissions_of_the_root_outlive_the_commit: [Mounts, Root],
+    a_file_of_below_is_moved_by_link_and_delete: [Mounts],
+    folders_are_renamed_as_mv_does: [Mounts],
+    a_rewrite_of_the_same_size_is_seen_through_every_layer: [Mounts],
+    committing_twice_is_committing_once: [Mounts],
+    a_parent_removed_does_what_the_driver_says_and_harms_no_other: [Mounts],
+    a_layer_is_removed_after_its_commit: [Mounts],
+    a_mount_held_while_others_come_and_go_is_not_touched: [Mounts],
+    layers_of_one_image_unpack_in_any_order: [Mounts, IndependentApply],
+    many_layers_are_made_at_once: [Mounts],
+    one_layer_is_made_once_by_many: [],
+}
+
+fn read(root: &Path, name: &str) -> String {
+    fs::read_to_string(root.join(name)).unwrap()
+}
+
+fn a_container_is_made_written_committed_and_built_on(bench: &mut Bench) {
+    bench.commit(|root| {
+        fs::write(root.join("foo"), "foo\n").unwrap();
+        fs::create_dir_all(root.join("a/b/c")).unwrap();
+    });
+    let committed = bench.tree();
+    bench.change(|root| {
+        assert_eq!(read(root, "foo"), "foo\n");
+        fs::write(root.join("bar"), "bar\n").unwrap();
+        fs::remove_dir(root.join("a/b/c")).unwrap();
+        fs::create_dir(root.join("a/b/e")).unwrap();
+    });
+    assert_eq!(bench.changes(), ["C /a", "C /a/b", "D /a/b/c", "A /a/b/e", "A /bar"]);
+    // Written to again, before it is committed.
+    bench.write(|root| fs::write(root.join("bar"), "more\n").unwrap());
+    bench.seal();
+    bench.view();
+    assert_eq!(bench.changes(), [""; 0]);
+    bench.look(|root| assert_eq!((read(root, "foo"), read(root, "bar")), ("foo\n".into(), "more\n".into())));
+    assert_eq!(bench.look_at(&bench.at(0), list), committed);
+}
+
+fn a_view_shows_its_parent_and_takes_no_writes(bench: &mut Bench) {
+    bench.layer(&Tarball::new().file("d/f", "x").folder("d/", 0o700).done());
+    let parent = bench.tree();
+    bench.view();
+    assert_eq!(bench.tree(), parent);
+    let error = bench.mount(&bench.top(), &MountRequest::read_write(), "here").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidInput);
+    let error = bench.driver.mount_specs(bench.top().as_ref(), &MountRequest::read_write()).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidInput);
+    bench.look(|root| {
+        for name in ["f", "d/f", "d/g"] {
+            assert_eq!(
+                fs::write(root.join(name), "").unwrap_err().kind(),
+                std::io::ErrorKind::ReadOnlyFilesystem
+            );
+        }
+        let error = fs::remove_dir_all(root.join("d")).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+    });
+    assert_eq!(bench.tree(), parent);
+}
+
+fn a_view_of_nothing_is_empty(bench: &mut Bench) {
+    bench.view();
+    assert_eq!(below(&bench.tree(), "/"), ["/ folder 755 0:0"]);
+}
+
+fn layers_on_layers_on_layers_show_what_each_left(bench: &mut Bench) {
+    let mut trees = Vec::new();
+    for number in 0..6 {
+        bench.commit(|root| {
+            fs::write(root.join("last"), number.to_string()).unwrap();
+            fs::write(root.join(format!("of-{number}")), "").unwrap();
+            if number > 1 {
+                fs::remove_file(root.join(format!("of-{}", number - 2))).unwrap();
+            }
+        });
+        trees.push(bench.tree());
+    }
+    for (position, tree) in trees.iter().enumerate() {
+        assert_eq!(&bench.look_at(&bench.at(position), list), tree, "layer {position}");
+        let shown = below(tree, "/of-").len();
+        assert_eq!(shown, (position + 1).min(2), "{tree:?}");
+    }
+}
+
+fn a_folder_removed_and_made_again_is_new(bench: &mut Bench) {
+    let base =
+        Tarball::new().folder("d/", 0o700).file("d/old", "x").file("d/sub/old", "x").file("d/both", "old");
+    bench.layer(&base.done());
+    bench.change(|root| {
+        fs::remove_dir_all(root.join("d")).unwrap();
+        fs::create_dir(root.join("d")).unwrap();
+        assert_eq!(fs::read_dir(root.join("d")).unwrap().count(), 0, "the old shows through the new");
+        fs::create_dir(root.join("d/sub")).unwrap();
+        fs::write(root.join("d/both"), "new").unwrap();
+    });
+    let expected = ["C /d", "C /d/both", "D /d/old", "C /d/sub", "D /d/sub/old"];
+    assert_eq!(bench.changes(), expected);
+    let shown = ["/d folder 755 0:0", "/d/both file 'new' 644 0:0", "/d/sub folder 755 0:0"];
+    assert_eq!(below(&bench.tree(), "/d"), shown);
+    bench.round_trip();
+    bench.snapshot();
+    assert_eq!(below(&bench.tree(), "/d"), shown);
+}
+
+fn a_folder_removed_in_one_layer_and_made_again_in_the_next_is_new(bench: &mut Bench) {
+    bench.layer(&Tarball::new().folder("d/", 0o700).file("d/old", "x").file("d/sub/old", "x").done());
+    bench.change(|root| fs::remove_dir_all(root.join("d")).unwrap());
+    assert_eq!(bench.changes(), ["D /d"]);
+    bench.round_trip();
+    bench.change(|root| {
+        fs::create_dir_all(root.join("d/sub")).unwrap();
+        assert_eq!(fs::read_dir(root.join("d/sub")).unwrap().count(), 0);
+        fs::write(root.join("d/new"), "n").unwrap();
+    });
+    assert_eq!(bench.changes(), ["A /d", "A /d/new", "A /d/sub"]);
+    bench.round_trip();
+    assert_eq!(
+        below(&bench.tree(), "/d"),
+        ["/d folder 755 0:0", "/d/new file 'n' 644 0:0", "/d/sub folder 755 0:0"]
+    );
+}
+
+fn a_removed_file_stays_removed_for_layers_above(bench: &mut Bench) {
+    bench.layer(&Tarball::new().file("f", "x").file("d/g", "y").done());
+    bench.commit(|root| {
+        fs::remove_file(root.join("f")).unwrap();
+        fs::remove_file(root.join("d/g")).unwrap();
+    });
+    for _ in 0..3 {
+        bench.commit(|root| assert!(!root.join("f").exists() && !root.join("d/g").exists()));
+    }
+    bench.change(|root| fs::write(root.join("f"), "again").unwrap());
+    assert_eq!(bench.changes(), ["A /f"]);
+    bench.look(|root| {
+        assert_eq!(read(root, "f"), "again");
+        assert_eq!(fs::read_dir(root.join("d")).unwrap().count(), 0);
+    });
+}
+
+fn an_owner_changed_stays_changed(bench: &mut Bench) {
+    let base = Tarball::new()
+        .file("opt/a/file.txt", "hello")
+        .file("opt/a/b/file.txt", "hello")
+        .symlink("opt/l", "a");
+    bench.layer(&base.done());
+    bench.commit(|root| {
+        chown(root.join("opt"), Some(1), Some(1)).unwrap();
+        chown(root.join("opt/a/b"), Some(2), Some(2)).unwrap();
+        chown(root.join("opt/a/file.txt"), Some(3), Some(70_000)).unwrap();
+        std::os::unix::fs::lchown(root.join("opt/l"), Some(4), Some(4)).unwrap();
+    });
+    let expected = ["C /opt", "C /opt/a", "C /opt/a/b", "C /opt/a/file.txt", "C /opt/l"];
+    assert_eq!(bench.changes(), expected);
+    let shown = [
+        "/opt folder 755 1:1",
+        "/opt/a folder 755 0:0",
+        "/opt/a/b folder 755 2:2",
+        "/opt/a/b/file.txt file 'hello' 644 0:0",
+        "/opt/a/file.txt file 'hello' 644 3:70000",
+        "/opt/l -> a 777 4:4",
+    ];
+    bench.snapshot();
+    assert_eq!(below(&bench.tree(), "/opt"), shown);
+    bench.chain.pop();
+    bench.round_trip();
+    assert_eq!(below(&bench.tree(), "/opt"), shown);
+}
+
+fn permissions_of_folders_outlive_the_commit(bench: &mut Bench) {
+    let modes = [0o000, 0o111, 0o500, 0o700, 0o755, 0o777, 0o1777, 0o2770, 0o4711, 0o7777];
+    let check = |bench: &Bench, count: usize| {
+        bench.look(|root| {
+            for (number, mode) in modes.iter().enumerate() {
+                let found = root.join(format!("d{number}"));
+                assert_eq!(found.metadata().unwrap().mode() & 0o7777, *mode, "of {mode:o}");
+                assert_eq!(found.metadata().unwrap().uid(), u32::try_from(number).unwrap());
+                assert_eq!(fs::read_dir(found).unwrap().count(), count);
+            }
+        });
+    };
+    bench.commit(|root| {
+        for (number, mode) in (0_u32..).zip(modes) {
+            let folder = root.join(format!("d{number}"));
+            fs::create_dir(&folder).unwrap();
+            chown(&folder, Some(number), Some(number)).unwrap();
+            fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    });
+    check(bench, 0);
+    // What is written into them leaves them as they are.
+    bench.commit(|root| {
+        for number in 0..modes.len() {
+            fs::write(root.join(format!("d{number}/f")), "x").unwrap();
+        }
+    });
+    check(bench, 1);
+    bench.round_trip();
+    check(bench, 1);
+}
+
+fn permissions_of_the_root_outlive_the_commit(bench: &mut Bench) {
+    bench.commit(|root| {
+        chown(root, Some(5), Some(6)).unwrap();
+        fs::set_permissions(root, fs::Permissions::from_mode(0o2750)).unwrap();
+    });
+    let shown = |bench: &Bench| bench.tree()[0].split(" @").next().unwrap().to_owned();
+    assert_eq!(shown(bench), "/ folder 2750 5:6");
+    bench.commit(|root| fs::write(root.join("f"), "x").unwrap());
+    assert_eq!(shown(bench), "/ folder 2750 5:6");
+    bench.round_trip();
+    assert_eq!(shown(bench), "/ folder 2750 5:6");
+    bench.view();
+    assert_eq!(shown(bench), "/ folder 2750 5:6");
+}
+
+fn a_file_of_below_is_moved_by_link_and_delete(bench: &mut Bench) {
+    bench.layer(
+        &Tarball::new().folder("dir1/", 0o700).file("dir1/f1", "content").folder("dir2/", 0o755).done(),
+    );
+    bench.change(|root| {
+        fs::hard_link(root.join("dir1/f1"), root.join("dir2/f2")).unwrap();
+        fs::remove_file(root.join("dir1/f1")).unwrap();
+    });
+    assert_eq!(bench.changes(), ["C /dir1", "D /dir1/f1", "C /dir2", "A /dir2/f2"]);
+    bench.round_trip();
+    let tree = bench.tree();
+    assert_eq!(below(&tree, "/dir1"), ["/dir1 folder 700 0:0"]);
+    assert_eq!(below(&tree, "/dir2/"), ["/dir2/f2 file 'content' 644 0:0"]);
+}
+
+/// Where overlayfs answers EXDEV, mv(1) copies and deletes.
+fn folders_are_renamed_as_mv_does(bench: &mut Bench) {
+    bench.layer(
+        &Tarball::new()
+            .folder("below/", 0o750)
+            .file("below/f", "content")
+            .file("below/sub/g", "more")
+            .symlink("below/h", "f")
+            .folder("target/", 0o755)
+            .file("target/old", "x")
+            .done(),
+    );
+    let before = bench.tree();
+    let mv = |root: &Path, from: &str, to: &str| {
+        let output = Command::new("mv").arg("-T").arg(root.join(from)).arg(root.join(to)).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    bench.change(|root| {
+        fs::create_dir(root.join("new")).unwrap();
+        fs::write(root.join("new/n"), "n").unwrap();
+        mv(root, "new", "newer");
+        mv(root, "below", "moved");
+        fs::remove_dir_all(root.join("target")).unwrap();
+        mv(root, "newer", "target");
+        assert!(!root.join("new").exists() && !root.join("below").exists());
+    });
+    let expected = [
+        "D /below",
+        "A /moved",
+        "A /moved/f",
+        "A /moved/h",
+        "A /moved/sub",
+        "A /moved/sub/g",
+        "C /target",
+        "A /target/n",
+        "D /target/old",
+    ];
+    assert_eq!(bench.changes(), expected);
+    bench.round_trip();
+    let (moved, old) = (bench.tree(), before.join("\n").replace("/below", "/moved"));
+    for line in moved.iter().filter(|line| line.starts_with("/moved")) {
+        assert!(old.contains(line.as_str()), "{line} is not what was moved");
+    }
+    // And back, in the next layer.
+    bench.change(|root| mv(root, "moved", "below"));
+    bench.round_trip();
+    let again = bench.tree();
+    let of_below =
+        |tree: &[String]| tree.iter().filter(|line| line.starts_with("/below")).cloned().collect::<Vec<_>>();
+    assert_eq!(of_below(&again), of_below(&before));
+}
+
+fn a_rewrite_of_the_same_size_is_seen_through_every_layer(bench: &mut Bench) {
+    // As a package manager does it: five times within the second, each in a layer of its own.
+    bench.layer(&Tarball::new().file("d/f", "0").done());
+    for number in 1..=5 {
+        bench.commit(|root| fs::write(root.join("d/f"), number.to_string()).unwrap());
+        assert_eq!(bench.changes(), ["C /d", "C /d/f"]);
+    }
+    for position in 0..=5 {
+        let content = bench.look_at(&bench.at(position), |root| read(root, "d/f"));
+        assert_eq!(content, position.to_string());
+    }
+    bench.round_trip();
+}
+
+fn committing_twice_is_committing_once(bench: &mut Bench) {
+    bench.layer(&Tarball::new().file("etc/f", "x").done());
+    let layer = bench.new_layer();
+    let tar = Tarball::new().file("etc/g", "y").link("l", "etc/f").file(".wh.gone", "").done();
+    bench.apply(&layer.id, &mut &tar[..]).unwrap();
+    bench.try_seal(&layer).unwrap();
+    bench.chain.push(layer.id.clone());
+    let tree = bench.tree();
+    for _ in 0..3 {
+        bench.try_seal(&layer).unwrap();
+        bench.driver.seal(layer.as_ref(), None).unwrap();
+    }
+    bench.reopen();
+    bench.try_seal(&layer).unwrap();
+    assert_eq!(bench.tree(), tree);
+}
+
+/// The graph store refuses to delete a layer that others stand on; a driver does as it is told. What stood on it may be whole still or be
+/// found broken, but can be removed, and no other layer is harmed.
+fn a_parent_removed_does_what_the_driver_says_and_harms_no_other(bench: &mut Bench) {
+    bench.layer(&Tarball::new().file("base", "b").done());
+    bench.layer(&Tarball::new().file("middle", "m").done());
+    bench.change(|root| fs::write(root.join("top"), "t").unwrap());
+    let (top, tree) = (bench.top(), bench.tree());
+    let other = bench.branch(1, |bench| {
+        bench.change(|root| fs::write(root.join("other"), "o").unwrap());
+        bench.top()
+    });
+    bench.driver.remove(&bench.chain[1]).unwrap();
+    assert!(!bench.layers().contains(&bench.chain[1]));
+    match bench.mount(&top, &MountRequest::inspection(), "here") {
+        Ok(mounted) => {
+            assert_eq!(list(mounted.target()), tree);
+            mounted.unmount().unwrap();
+        }
+        Err(error) => assert_eq!(error.kind, ErrorKind::NotFound, "{error}: {}", error.source),
+    }
+    assert_eq!(
+        bench.look_at(&other, |root| (read(root, "base"), read(root, "other"))),
+        ("b".into(), "o".into())
+    );
+    bench.driver.remove(&top.id).unwrap();
+    assert_eq!(bench.layers().len(), 2);
+}
+
+fn a_layer_is_removed_after_its_commit(bench: &mut Bench) {
+    bench.layer(&Tarball::new().file("base", "b").done());
+    bench.commit(|root| {
+        fs::remove_file(root.join("base")).unwrap();
+        fs::write(root.join("top"), "t").unwrap();
+    });
+    bench.view();
+    for position in [2, 1] {
+        bench.driver.remove(&bench.chain[position]).unwrap();
+    }
+    bench.chain.truncate(1);
+    assert_eq!(bench.layers(), bench.chain);
+    assert_eq!(below(&bench.tree(), "/"), ["/ folder 755 0:0", "/base file 'b' 644 0:0"]);
+}
+
+fn a_mount_held_while_others_come_and_go_is_not_touched(bench: &mut Bench) {
+    bench.layer(&Tarball::new().file("d/f", "x").file("d/g", "y").done());
+    let held = bench.branch(1, |bench| {
+        bench.snapshot();
+        bench.mount(&bench.top(), &MountRequest::read_write(), "held").unwrap()
+    });
+    fs::write(held.target().join("d/f"), "written").unwrap();
+    let before = Listing::of(held.target());
+    for _ in 0..3 {
+        bench.branch(1, |bench| {
+            bench.change(|root| fs::remove_dir_all(root.join("d")).unwrap());
+            bench.round_trip();
+            bench.driver.remove(&bench.chain[1]).unwrap();
+        });
+    }
+    bench.reopen();
+    assert_eq!(Listing::of(held.target()), before);
+    fs::write(held.target().join("d/g"), "still").unwrap();
+    held.unmount().unwrap();
+}
+
+fn image(number: u32) -> Vec<u8> {
+    let mut tar = Tarball::new()
+        .file(&format!("f{number}"), &number.to_string())
+        .file("last", &number.to_string())
+        .file(&format!("implied/in-{number}"), "x");
+    if number == 0 {
+        tar = tar.folder("implied/", 0o711);
+    } else {
+        tar = tar.file(&format!(".wh.f{}", number - 1), "").link(&format!("link-{number}"), "implied/in-0");
+    }
+    tar.done()
+}
+
+fn layers_of_one_image_unpack_in_any_order(bench: &mut Bench) {
+    for number in 0..6 {
+        bench.layer(&image(number));
+    }
+    let expected = bench.tree();
+    let orders: [[u32; 6]; 3] = [[5, 4, 3, 2, 1, 0], [3, 0, 5, 1, 4, 2], [0, 1, 2, 3, 4, 5]];
+    for order in orders {
+        bench.chain.clear();
+        let ids: Vec<_> = (0..6).map(|_| bench.new_id()).collect();
+        for number in order {
+            bench.apply(&ids[usize::try_from(number).unwrap()], &mut &image(number)[..]).unwrap();
+        }
+        for id in ids {
+            let layer = Layer { id: id.clone(), parents: bench.parents(bench.chain.len()) };
+            bench.try_seal(&layer).unwrap();
+            bench.chain.push(id);
+        }
+        assert_eq!(bench.tree(), expected);
+    }
+    // And all at once.
+    bench.chain.clear();
+    let ids: Vec<_> = (0..6).map(|_| bench.new_id()).collect();
+    std::thread::scope(|scope| {
+        for (number, id) in (0..).zip(&ids) {
+            let bench = &*bench;
+            scope.spawn(move || bench.apply(id, &mut &image(number)[..]).unwrap());
+        }
+    });
+    for id in ids {
+        let layer = Layer { id: id.clone(), parents: bench.parents(bench.chain.len()) };
+        bench.try_seal(&layer).unwrap();
+        bench.chain.push(id);
+    }
+    assert_eq!(bench.tree(), expected);
+}
+
+fn many_layers_are_made_at_once(bench: &mut Bench) {
+    bench.layer(&Tarball::new().file("d/f", "base").done());
+    let layers: Vec<Layer> = (0..8).map(|_| bench.new_layer()).collect();
+    let shared = &*bench;
+    std::thread::scope(|scope| {
+        for (number, layer) in layers.iter().enumerate() {
+            scope.spawn(move || {
+                shared.driver.snapshot(layer.as_ref(), Access::ReadWrite).unwrap();
+                let mounted =
+                    shared.mount(layer, &MountRequest::read_write(), &format!("at-{number}")).unwrap();
+                fs::write(mounted.target().join("d/f"), number.to_string()).unwrap();
+                fs::write(mounted.target().join(format!("own-{number}")), "x").unwrap();
+                mounted.unmount().unwrap();
+                let (diff, _) = shared.diff_of(layer).unwrap();
+                assert_eq!(shared.changes_of(layer).unwrap().len(), 3);
+                if number % 2 == 0 {
+                    shared.driver.remove(&layer.id).unwrap();
+                } else {
+                    shared.driver.seal(layer.as_ref(), None).unwrap();
+                    assert!(shared.diff_of(layer).unwrap().0 == diff);
+                }
+            });
+        }
+    });
+    assert_eq!(bench.layers().len(), 5);
+    for (number, layer) in layers.iter().enumerate().filter(|(number, _)| number % 2 == 1) {
+        assert_eq!(bench.look_at(layer, |root| read(root, "d/f")), number.to_string());
+    }
+}
+
+fn one_layer_is_made_once_by_many(bench: &mut Bench) {
+    let layer = bench.new_layer();
+    let shared = &*bench;
+    let made: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..6)
+            .map(|_| scope.spawn(|| shared.driver.snapshot(layer.as_ref(), Access::ReadWrite)))
+            .collect();
+        let answers = threads.into_iter().map(|thread| thread.join().unwrap());
+        answers
+            .map(|answer| match answer {
+                Ok(()) => 1,
+                Err(error) => {
+                    assert_eq!(error.kind, ErrorKind::AlreadyExists, "{error}: {}", error.source);
+                    0
+                }
+            })
+            .sum()
+    });
+    assert_eq!(made, 1);
+    assert_eq!(bench.layers(), [layer.id]);
+}
