@@ -13,7 +13,7 @@ use plywood_sys::identity::Privilege;
 use plywood_tree::ContentsFiles;
 
 use crate::faulty::{Fault, FaultyDriver};
-use crate::listing::{Listing, list};
+use crate::listing::{Listing, assert_same, list};
 use crate::subject::Subject;
 
 /// A layer's id and the chain below it, owned; [`as_ref`](Layer::as_ref) is what the driver takes.
@@ -312,7 +312,7 @@ impl Bench {
         assert!(self.diff() == diff, "a diff is not the same each time");
         self.chain.pop();
         self.layer(&diff);
-        assert_eq!(self.listing().lines(), tree.lines(), "the diff, applied, gives another tree");
+        assert_same(&self.listing().lines(), &tree.lines(), "the diff, applied, gives another tree");
         assert_eq!(
             crate::tarball::paths(&self.diff()),
             crate::tarball::paths(&diff),

@@ -16,11 +16,21 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Census {
     held: BTreeSet<Held>,
+    mounts: Mounts,
+}
+
+/// Which mounts are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mounts {
+    /// All: the process has a mount namespace of its own, and whatever changes there is its doing.
+    All,
+    /// Those below the case's folder: others come and go by the doing of others.
+    BelowTheFolder,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Held {
-    /// All mounts of the process's mount namespace: id, and the line that tells of it.
+    /// A mount, by the line of mountinfo that tells of it.
     Mount(String),
     /// A loop device whose file is below the case's folder.
     Loop(String),
@@ -34,17 +44,18 @@ enum Held {
 impl Census {
     /// Counts what this process holds now; devices are those whose files are below `folder`.
     #[must_use]
-    pub fn take(folder: &Path) -> Self {
+    pub fn take(folder: &Path, mounts: Mounts) -> Self {
         let mut held = BTreeSet::new();
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        held.extend(mounts.lines().map(|line| Held::Mount(line.to_owned())));
+        let lines = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let counted = |line: &&str| mounts == Mounts::All || target(line).starts_with(folder);
+        held.extend(lines.lines().filter(counted).map(|line| Held::Mount(line.to_owned())));
         let loops = loops(folder);
         held.extend(mapped(&loops).into_iter().map(Held::Mapped));
         held.extend(loops.into_iter().map(|(name, file)| Held::Loop(format!("{name} on {file}"))));
         held.extend(descriptors().into_iter().map(Held::Descriptor));
         held.extend(children().into_iter().map(Held::Child));
         held.extend(entries("/proc/self/task").into_iter().map(|path| Held::Thread(file_name(&path))));
-        Self { held }
+        Self { held, mounts }
     }
 
     /// Counts again until it is as before, for two seconds at most, and tells the differences: empty when all is as it was.
@@ -52,14 +63,13 @@ impl Census {
     pub fn differences(&self, folder: &Path) -> Vec<String> {
         let begun = Instant::now();
         loop {
-            let now = Self::take(folder);
-            if now == *self {
-                return Vec::new();
+            let now = Self::take(folder, self.mounts);
+            let differences = self.differences_to(&now);
+            if differences.is_empty() {
+                return differences;
             }
             if begun.elapsed() > PATIENCE {
-                let left = now.held.difference(&self.held).map(|held| format!("left behind: {held}"));
-                let gone = self.held.difference(&now.held).map(|held| format!("gone: {held}"));
-                return left.chain(gone).collect();
+                return differences;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -73,7 +83,7 @@ pub(crate) fn clear(folder: &Path) {
         drop(plywood_sys::mount::detach_lazily(&mount.target));
     }
     for (name, _) in loops(folder) {
-        drop(Command::new("losetup").arg("--detach").arg(Path::new("/dev").join(name)).status());
+        drop(Command::new("losetup").arg("-d").arg(Path::new("/dev").join(name)).status());
     }
     for child in children() {
         let number = child.split(' ').next().and_then(|number| number.parse().ok());
@@ -82,6 +92,26 @@ pub(crate) fn clear(folder: &Path) {
             rustix::process::kill_process(process, Signal::KILL).unwrap_or(());
         }
     }
+}
+
+impl Census {
+    fn differences_to(&self, now: &Self) -> Vec<String> {
+        let left = now.held.difference(&self.held).map(|held| format!("left behind: {held}"));
+        let gone = self.held.difference(&now.held).filter(|held| !held.went_with_its_target());
+        left.chain(gone.map(|held| format!("gone: {held}"))).collect()
+    }
+}
+
+impl Held {
+    /// Another process that removes a folder takes down what is mounted there in every namespace (Linux 3.18): no doing of the case.
+    fn went_with_its_target(&self) -> bool {
+        matches!(self, Self::Mount(line) if !target(line).exists())
+    }
+}
+
+/// Where a line of mountinfo says that something is mounted; it is not unescaped, and temporary folders need none of that.
+fn target(line: &str) -> &Path {
+    Path::new(line.split(' ').nth(4).unwrap_or_default())
 }
 
 impl fmt::Display for Held {

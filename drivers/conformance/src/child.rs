@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal};
 
 use crate::bench::Bench;
 use crate::cases;
-use crate::census::{self, Census};
+use crate::census::{self, Census, Mounts};
 use crate::faulty::Fault;
 use crate::subject::Subject;
 
@@ -132,9 +132,9 @@ pub(crate) fn obey(subjects: &[Subject], order: &Order<String>) -> ExitCode {
     let folder = std::env::current_dir().unwrap();
     let (folder, _own) = if folder.ends_with("case") { (folder, None) } else { own_folder() };
     std::env::set_current_dir("/").unwrap();
-    set_apart();
+    let mounts = set_apart();
     let case = cases::named(&order.case);
-    let before = Census::take(&folder);
+    let before = Census::take(&folder, mounts);
     let ran = catch_unwind(AssertUnwindSafe(|| {
         let mut bench = Bench::open(subject, order.fault, &folder).unwrap();
         (case.run)(&mut bench);
@@ -157,15 +157,16 @@ fn own_folder() -> (PathBuf, Option<tempfile::TempDir>) {
 }
 
 /// Gives the process mounts of its own, and makes it the parent of daemons that its children leave behind, so that it sees them.
-fn set_apart() {
+fn set_apart() -> Mounts {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
     match nix::sched::unshare(CloneFlags::CLONE_NEWNS) {
         Ok(()) => {
             let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
             nix::mount::mount(None::<&Path>, "/", None::<&Path>, flags, None::<&Path>).unwrap();
+            Mounts::All
         }
         // Without privilege the case mounts nothing either.
-        Err(nix::errno::Errno::EPERM) => {}
+        Err(nix::errno::Errno::EPERM) => Mounts::BelowTheFolder,
         Err(error) => panic!("mount namespace: {error}"),
     }
 }

@@ -118,7 +118,10 @@ impl Runs {
             Ok(capabilities) => capabilities,
             Err(error) => {
                 let need = self.subject.requires.first().copied().unwrap_or(Need::Root);
-                return vec![Unmet { need, reason: format!("{error}: {}", error.source) }];
+                // What the machine lacks says it shorter than what the driver advises.
+                let reason = self.machine.meets(need).err();
+                let reason = reason.unwrap_or_else(|| format!("{error}: {}", error.source));
+                return vec![Unmet { need, reason }];
             }
         };
         let unmet = case.needs.iter().filter_map(|need| {

@@ -124,6 +124,16 @@ pub fn below<'a>(lines: &'a [String], prefix: &str) -> Vec<&'a str> {
         .collect()
 }
 
+/// Checks that two trees are the same, and shows the lines that are not.
+pub fn assert_same(found: &[String], expected: &[String], what: &str) {
+    let only = |here: &[String], there: &[String], sign: char| {
+        let lines = here.iter().filter(|line| !there.contains(line));
+        lines.map(|line| format!("\n{sign} {line}")).collect::<Vec<_>>().concat()
+    };
+    let differing = only(expected, found, '-') + &only(found, expected, '+');
+    assert!(found == expected, "{what}:{differing}");
+}
+
 /// The ranges of a file that hold data, as the file system tells them.
 #[must_use]
 pub fn segments(path: &Path) -> Vec<Segment> {

@@ -8,7 +8,7 @@ use rustix::fs::XattrFlags;
 
 use crate::bench::Bench;
 use crate::case::cases;
-use crate::listing::{below, segments};
+use crate::listing::{assert_same, below, segments};
 use crate::tarball::{ACL, CAPABILITY, SHOWN_TIME, Tarball, blank, entries};
 
 cases! {
@@ -89,7 +89,7 @@ fn every_kind_of_entry_keeps_all_it_has(bench: &mut Bench) {
         "/old file '' 600 0:0 @-5.999999999".to_owned(),
         format!("/pipe fifo 622 0:0 {time}"),
     ];
-    assert_eq!(tree, expected);
+    assert_same(&tree, &expected, "the tree is not what the tar says");
 }
 
 fn holes_stay_holes_and_hold_what_they_held(bench: &mut Bench) {

@@ -8,7 +8,7 @@ use plywood_graphdriver::{Access, ErrorKind, LayerRef, MountRequest, Usage};
 
 use crate::bench::{Bench, Layer};
 use crate::case::cases;
-use crate::listing::below;
+use crate::listing::{Listing, below};
 use crate::tarball::Tarball;
 
 cases! {
@@ -241,11 +241,9 @@ fn name_and_facts_are_the_same_each_time(bench: &mut Bench) {
 }
 
 fn a_removed_layer_leaves_nothing_on_disk(bench: &mut Bench) {
-    let count = |bench: &Bench| {
-        let output = std::process::Command::new("find").arg(bench.home()).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let empty = count(bench);
+    let names =
+        |bench: &Bench| Listing::of(&bench.home()).0.into_iter().map(|item| item.path).collect::<Vec<_>>();
+    let empty = names(bench);
     bench.layer(&Tarball::new().file("d/e/f", "x").folder("closed/", 0).file("closed/f", "y").done());
     bench.commit(|root| fs::remove_dir_all(root.join("d")).unwrap());
     bench.change(|root| fs::create_dir(root.join("d")).unwrap());
@@ -254,7 +252,7 @@ fn a_removed_layer_leaves_nothing_on_disk(bench: &mut Bench) {
     for id in bench.chain.clone().iter().rev() {
         bench.driver.remove(id).unwrap();
     }
-    assert_eq!(count(bench), empty);
+    assert_eq!(names(bench), empty);
 }
 
 fn without_a_mount_the_content_is_there(bench: &mut Bench) {

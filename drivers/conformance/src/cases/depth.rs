@@ -8,6 +8,7 @@ use plywood_graphdriver::{Access, ErrorKind, MountRequest};
 
 use crate::bench::Bench;
 use crate::case::cases;
+use crate::listing::{assert_same, list};
 use crate::tarball::Tarball;
 
 cases! {
@@ -100,7 +101,7 @@ fn layers_128_deep_are_as_one_flat_copy(bench: &mut Bench) {
         step(&flat, number);
         bench.commit(|root| step(root, number));
     }
-    assert_eq!(bench.tree(), crate::listing::list(&flat));
+    assert_same(&bench.tree(), &list(&flat), "the layers are not as the flat copy");
     // The same layers out of their diffs.
     let diffs: Vec<Vec<u8>> =
         (0..128).map(|position| bench.diff_of(&bench.at(position)).unwrap().0).collect();
@@ -108,7 +109,7 @@ fn layers_128_deep_are_as_one_flat_copy(bench: &mut Bench) {
     for diff in &diffs {
         bench.layer(diff);
     }
-    assert_eq!(bench.tree(), crate::listing::list(&flat));
+    assert_same(&bench.tree(), &list(&flat), "the layers are not as the flat copy");
 }
 
 fn more_layers_than_the_driver_takes_are_refused_in_words(bench: &mut Bench) {

@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
-use std::process::Command;
 
 use plywood_graphdriver::{Access, ErrorKind, MountRequest};
 
@@ -254,7 +253,21 @@ fn a_file_of_below_is_moved_by_link_and_delete(bench: &mut Bench) {
     assert_eq!(below(&tree, "/dir2/"), ["/dir2/f2 file 'content' 644 0:0"]);
 }
 
-/// Where overlayfs answers EXDEV, mv(1) copies and deletes.
+/// Moves as mv(1) does: where overlayfs answers `EXDEV` for a folder of below, a folder is made and what is in the old one is moved.
+fn move_as_mv_does(from: &Path, to: &Path) {
+    let Err(error) = fs::rename(from, to) else { return };
+    assert_eq!(error.kind(), std::io::ErrorKind::CrossesDevices, "{}: {error}", from.display());
+    let metadata = from.metadata().unwrap();
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let name = entry.unwrap().file_name();
+        move_as_mv_does(&from.join(&name), &to.join(&name));
+    }
+    fs::remove_dir(from).unwrap();
+    fs::set_permissions(to, metadata.permissions()).unwrap();
+    fs::File::open(to).unwrap().set_modified(metadata.modified().unwrap()).unwrap();
+}
+
 fn folders_are_renamed_as_mv_does(bench: &mut Bench) {
     bench.layer(
         &Tarball::new()
@@ -267,16 +280,14 @@ fn folders_are_renamed_as_mv_does(bench: &mut Bench) {
             .done(),
     );
     let before = bench.tree();
-    let mv = |root: &Path, from: &str, to: &str| {
-        let output = Command::new("mv").arg("-T").arg(root.join(from)).arg(root.join(to)).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
+    let mv = |root: &Path, from: &str, to: &str| move_as_mv_does(&root.join(from), &root.join(to));
     bench.change(|root| {
         fs::create_dir(root.join("new")).unwrap();
         fs::write(root.join("new/n"), "n").unwrap();
         mv(root, "new", "newer");
         mv(root, "below", "moved");
         fs::remove_dir_all(root.join("target")).unwrap();
+        fs::create_dir(root.join("target")).unwrap();
         mv(root, "newer", "target");
         assert!(!root.join("new").exists() && !root.join("below").exists());
     });

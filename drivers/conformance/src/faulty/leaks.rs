@@ -33,7 +33,7 @@ pub(super) fn leak(fault: Fault, target: &Path) {
         Fault::LeakedLoop => {
             let file = target.with_extension("image");
             File::create(&file).unwrap().set_len(1 << 20).unwrap();
-            let attached = Command::new("losetup").args(["--find"]).arg(&file).status().unwrap();
+            let attached = Command::new("losetup").arg("-f").arg(&file).status().unwrap();
             assert!(attached.success());
         }
         _ => {}
