@@ -1,19 +1,17 @@
 //! A driver on a folder of its own, with the chain of layers that a case builds.
 
 use std::io::Read;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use plywood_archive::recipe;
 use plywood_graphdriver::{
-    Access, Applied, ApplyOptions, Change, Contents, DriverResult, GraphDriver, LayerId, LayerRef,
-    MountRequest, Mounted, Ownership, Resettle, Usage,
+    Access, Applied, ApplyOptions, Change, DriverResult, GraphDriver, LayerId, LayerRef, MountRequest,
+    Mounted, Ownership, Usage,
 };
 use plywood_sys::identity::Privilege;
-use plywood_tree::ContentsFiles;
 
 use crate::faulty::{Fault, FaultyDriver};
 use crate::listing::{Listing, assert_same, list};
+use crate::recipes::{Again, rebuild};
 use crate::subject::Subject;
 
 /// A layer's id and the chain below it, owned; [`as_ref`](Layer::as_ref) is what the driver takes.
@@ -367,37 +365,4 @@ fn open(
         Some(fault) => Box::new(FaultyDriver::new(driver, fault)),
         None => driver,
     })
-}
-
-fn rebuild(recipe: &Path, contents: &Contents, scratch: &Path) -> Vec<u8> {
-    let scratch = plywood_tree::resolve::open_root(scratch).unwrap();
-    let mut files = ContentsFiles::new(contents, scratch.as_fd());
-    let mut tar = Vec::new();
-    recipe::rebuild(&mut || Ok(Box::new(std::fs::File::open(recipe)?)), &mut files, &mut tar).unwrap();
-    tar
-}
-
-struct Again {
-    recipe: PathBuf,
-    scratch: PathBuf,
-    ownership: Ownership,
-    times: u32,
-}
-
-impl Resettle for Again {
-    fn again(
-        &mut self,
-        contents: &Contents,
-        apply: &mut dyn FnMut(&mut dyn Read, ApplyOptions<'_>) -> DriverResult<()>,
-    ) -> DriverResult<()> {
-        self.times += 1;
-        assert_eq!(self.times, 1, "a layer is unpacked again once");
-        let tar = rebuild(&self.recipe, contents, &self.scratch);
-        let mut recipe = Vec::new();
-        let mut options = ApplyOptions::new(self.ownership);
-        options.recipe = Some(&mut recipe);
-        apply(&mut &tar[..], options)?;
-        std::fs::write(&self.recipe, recipe).unwrap();
-        Ok(())
-    }
 }

@@ -13,7 +13,8 @@
 //! # Adding a case
 //! Write a function of one theme's file in `src/cases/` that takes a [`Bench`] and panics where the driver is wrong, and name it in
 //! the `cases!` table at the head of that file with all it [`Need`]s. It knows no driver: what differs between drivers is said by
-//! their `Capabilities`, or it does not differ. Put the fault that it is to find into [`Fault`], and see it found.
+//! their `Capabilities`, or it does not differ. Put the fault that it is to find into [`Fault`]: `driver::faults::NAME` runs the case that
+//! the fault names on a [`FaultyDriver`], and passes when the case fails.
 //!
 //! # Adding a driver
 //! Name it in `tests/subjects/mod.rs`, as a [`Subject`].
@@ -41,6 +42,7 @@ mod harness;
 pub mod listing;
 mod machine;
 mod need;
+mod recipes;
 mod subject;
 pub mod tarball;
 

@@ -4,6 +4,7 @@ mod applying;
 mod backing;
 mod basic;
 mod changing;
+mod committing;
 mod depth;
 mod lists;
 mod mounting;
@@ -11,6 +12,7 @@ mod parents;
 mod rootless;
 mod sizes;
 mod snapshots;
+mod together;
 mod untested;
 
 use crate::case::Case;
@@ -25,6 +27,8 @@ const GROUPS: &[&[Case]] = &[
     lists::CASES,
     sizes::CASES,
     snapshots::CASES,
+    committing::CASES,
+    together::CASES,
     untested::CASES,
     mounting::CASES,
     backing::CASES,

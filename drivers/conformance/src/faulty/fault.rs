@@ -124,7 +124,7 @@ faults! {
     /// A layer that is there is made a second time without a complaint.
     TakenIdAccepted "taken_id_accepted" => "basic::an_id_that_is_taken_is_refused_and_the_layer_unharmed";
     /// Two that make one layer at once are both told that they made it.
-    MadeTwice "made_twice" => "snapshots::one_layer_is_made_once_by_many";
+    MadeTwice "made_twice" => "together::one_layer_is_made_once_by_many";
     /// A layer that is not there has an empty diff.
     AbsentIsEmpty "absent_is_empty" => "basic::a_layer_that_is_not_there_is_not_found";
     /// Errors do not say which layer it was.
@@ -140,9 +140,9 @@ faults! {
     /// What a diff holds is not said.
     DiffOfNoSize "diff_of_no_size" => "sizes::a_layers_size_is_the_same_by_every_way_of_asking";
     /// A diff has every folder with the default mode.
-    DiffResetsModes "diff_resets_modes" => "snapshots::permissions_of_folders_outlive_the_commit";
+    DiffResetsModes "diff_resets_modes" => "committing::permissions_of_folders_outlive_the_commit";
     /// A diff has every file as root's.
-    DiffForgetsOwners "diff_forgets_owners" => "snapshots::an_owner_changed_stays_changed";
+    DiffForgetsOwners "diff_forgets_owners" => "committing::an_owner_changed_stays_changed";
     /// A diff has times in whole seconds.
     DiffTruncatesTimes "diff_truncates_times" => "changing::changes_and_diff_of_a_container_say_what_was_done";
     /// A diff has zeros where a file has a hole.

@@ -1,7 +1,7 @@
 //! A driver with one thing wrong: what a suite is worth is how many of these it finds.
 
 mod fault;
-mod leaks;
+mod mounts;
 mod tars;
 
 use std::collections::HashSet;
@@ -184,14 +184,14 @@ impl GraphDriver for FaultyDriver {
 
     fn mount(&self, layer: LayerRef<'_>, request: &MountRequest<'_>, target: &Path) -> DriverResult<Mounted> {
         let mounted = self.inner.mount(layer, &self.request(request), target)?;
-        leaks::leak(self.fault, target);
+        mounts::leak(self.fault, target);
         if self.fault == Fault::KeptMount {
             mounted.keep();
-            return Ok(Mounted::new(target.to_owned(), Box::new(Nothing)));
+            return Ok(Mounted::new(target.to_owned(), Box::new(mounts::Nothing)));
         }
         if self.fault == Fault::LazyUnmount {
             mounted.keep();
-            return Ok(Mounted::new(target.to_owned(), Box::new(Lazily)));
+            return Ok(Mounted::new(target.to_owned(), Box::new(mounts::Lazily)));
         }
         Ok(mounted)
     }
@@ -258,23 +258,5 @@ impl GraphDriver for FaultyDriver {
 
     fn status(&self) -> DriverResult<DriverStatus> {
         self.inner.status()
-    }
-}
-
-/// Takes the mount out of sight, whoever uses it still.
-struct Lazily;
-
-impl plywood_graphdriver::Teardown for Lazily {
-    fn unmount(&mut self, target: &Path) -> DriverResult<()> {
-        plywood_sys::mount::detach_lazily(target).map_err(|error| DriverError::system("unmount", error))
-    }
-}
-
-/// Takes nothing down.
-struct Nothing;
-
-impl plywood_graphdriver::Teardown for Nothing {
-    fn unmount(&mut self, _target: &Path) -> DriverResult<()> {
-        Ok(())
     }
 }

@@ -1,9 +1,10 @@
-//! What a careless driver leaves behind when it mounts.
+//! Mounts as a careless driver makes them and takes them down.
 
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use plywood_graphdriver::{DriverError, DriverResult, Teardown};
 use plywood_sys::mount::{self, Restrictions};
 
 use super::fault::Fault;
@@ -37,5 +38,23 @@ pub(super) fn leak(fault: Fault, target: &Path) {
             assert!(attached.success());
         }
         _ => {}
+    }
+}
+
+/// Takes the mount out of sight, whoever uses it still.
+pub(super) struct Lazily;
+
+impl Teardown for Lazily {
+    fn unmount(&mut self, target: &Path) -> DriverResult<()> {
+        mount::detach_lazily(target).map_err(|error| DriverError::system("unmount", error))
+    }
+}
+
+/// Takes nothing down.
+pub(super) struct Nothing;
+
+impl Teardown for Nothing {
+    fn unmount(&mut self, _target: &Path) -> DriverResult<()> {
+        Ok(())
     }
 }
