@@ -93,6 +93,23 @@ impl Header {
         [prefix, b"/", name].concat()
     }
 
+    /// Whether the header has the whole mark of POSIX or of GNU tar, version included.
+    pub(super) fn is_marked(&self) -> bool {
+        matches!(&self.block[field::MAGIC_AND_VERSION], b"ustar\x0000" | b"ustar  \0")
+    }
+
+    /// Refuses an unmarked header that has something where the mark would make it a prefix: Python obeys it all the same, and the
+    /// `tar` crate looks at the version, too. Archives of the oldest writers have zeros there.
+    pub(super) fn check_prefix(&self) -> Result<(), TarErrorKind> {
+        if !self.is_marked() && self.block[field::PREFIX.start] != 0 {
+            return Err(TarErrorKind::Name {
+                field: "prefix",
+                reason: "stands in a header not marked as ustar",
+            });
+        }
+        Ok(())
+    }
+
     pub(super) fn link_target(&self) -> &[u8] {
         until_nul(&self.block[field::LINK_TARGET])
     }

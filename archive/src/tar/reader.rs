@@ -251,6 +251,12 @@ impl<R: BufRead, O: Observer> TarReader<R, O> {
             }
             _ => return Ok(false),
         }
+        // The `tar` crate takes it for an entry.
+        if !header.is_marked() {
+            return Err(TarErrorKind::Extension {
+                reason: "an extension header is not marked as ustar or GNU",
+            });
+        }
         Ok(true)
     }
 
@@ -277,6 +283,7 @@ impl<R: BufRead, O: Observer> TarReader<R, O> {
 
     /// Reads the entry that `header` belongs to, up to its payload.
     fn entry(&mut self, header: &Header, pending: Pending) -> Result<Entry, TarErrorKind> {
+        header.check_prefix()?;
         let mut extended = pending.resolve(&self.global);
         let path = extended.path(header, &self.limits)?;
         self.current.path.extend_from_slice(&path);

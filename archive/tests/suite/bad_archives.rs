@@ -2,7 +2,7 @@
 
 use plywood_archive::tar::{Kind, Limits, Segment, TarErrorKind, TarReader};
 
-use crate::fixtures::{Block, archive, extension, file, header, pax, read, read_all, record};
+use crate::fixtures::{Block, archive, extension, file, header, padded, pax, read, read_all, record};
 
 fn refused(bytes: &[u8]) -> TarErrorKind {
     let error = read(bytes).expect_err("the archive was accepted");
@@ -52,6 +52,21 @@ fn mixes_and_repetitions_of_extensions_are_refused() {
     assert!(matches!(refused(&archive(std::slice::from_ref(&path))), TarErrorKind::Extension { .. }));
     assert!(matches!(refused(&long), TarErrorKind::Extension { .. }));
     assert!(read(&archive(&[long, link, last])).is_ok());
+}
+
+#[test]
+fn what_only_some_readers_see_without_the_mark_of_ustar_is_refused() {
+    for mark in [&[0; 8][..], b"ustar\x0001", b"ustar \0\0"] {
+        let unmarked = |typeflag, size| Block::new(b"f", typeflag, size).bytes(257, mark).finish();
+        assert!(read(&archive(&[unmarked(b'0', 0)])).is_ok());
+        for typeflag in [b'x', b'g', b'L', b'K'] {
+            let data = if matches!(typeflag, b'x' | b'g') { record("uid", b"7") } else { b"name".to_vec() };
+            let bytes = archive(&[unmarked(typeflag, data.len() as u64), padded(&data), file(b"f", b"")]);
+            assert!(matches!(refused(&bytes), TarErrorKind::Extension { .. }), "{typeflag}");
+        }
+        let prefixed = Block::new(b"f", b'0', 0).bytes(257, mark).bytes(345, b"prefix").finish();
+        assert!(matches!(refused(&archive(&[prefixed])), TarErrorKind::Name { .. }));
+    }
 }
 
 #[test]
@@ -242,8 +257,8 @@ fn ends_of_archives() {
 
 #[test]
 fn only_posix_headers_have_a_prefix() {
-    // GNU headers have times where POSIX has the prefix, v7 headers nothing that counts.
-    for (magic, expected) in [(b"ustar\x0000", &b"prefix/f"[..]), (b"ustar  \0", b"f"), (&[0; 8], b"f")] {
+    // GNU headers have times where POSIX has the prefix.
+    for (magic, expected) in [(b"ustar\x0000", &b"prefix/f"[..]), (b"ustar  \0", b"f")] {
         let block = Block::new(b"f", b'0', 0).bytes(257, magic).bytes(345, b"prefix").finish();
         assert_eq!(read(&archive(&[block])).unwrap()[0].0.path, expected);
     }
