@@ -116,7 +116,7 @@ impl GraphDriver for Overlay2 {
 
     fn mount_specs(&self, layer: LayerRef<'_>, request: &MountRequest<'_>) -> DriverResult<Vec<MountSpec>> {
         let overlay = mounting::overlay(&self.home, &self.facts, layer, request)?;
-        Ok(vec![mounting::spec(&overlay)])
+        Ok(vec![mounting::spec(&overlay).map_err(|error| error.on(layer.id))?])
     }
 
     fn mount(&self, layer: LayerRef<'_>, request: &MountRequest<'_>, target: &Path) -> DriverResult<Mounted> {

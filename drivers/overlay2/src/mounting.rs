@@ -1,7 +1,6 @@
 //! Overlays put together and mounted.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use plywood_graphdriver::{DriverError, DriverResult, ErrorKind, LayerRef, MountRequest, MountSpec, Mounted};
@@ -11,6 +10,9 @@ use plywood_tree::mounted::Detach;
 
 use crate::driver::{DIFF, MOST_LOWER, WORK};
 use crate::probe::{EMPTY, Facts};
+
+/// How the option begins that labels every file for SELinux.
+const LABEL: &str = "context=";
 
 /// Puts together the overlay of a layer.
 ///
@@ -52,7 +54,7 @@ fn options(facts: &Facts, request: &MountRequest<'_>) -> Vec<String> {
     let mut options: Vec<String> =
         ["redirect_dir=nofollow", "metacopy=off", "index=off"].map(str::to_owned).into();
     options.extend(facts.user_xattr_option().map(str::to_owned));
-    options.extend(request.label.map(|label| format!("context={label}")));
+    options.extend(request.label.map(|label| format!("{LABEL}{label}")));
     options
 }
 
@@ -72,16 +74,23 @@ pub(crate) fn mount(overlay: &Overlay, target: &Path) -> DriverResult<Mounted> {
 }
 
 /// The same overlay as `mount -t overlay -o ...` takes it.
-pub(crate) fn spec(overlay: &Overlay) -> MountSpec {
-    let joined =
-        overlay.lower.iter().map(|folder| escape(folder, b"\\:,")).collect::<Vec<_>>().join(&b":"[..]);
-    let mut options = vec![format!("lowerdir={}", OsString::from_vec(joined).to_string_lossy())];
+///
+/// # Errors
+/// `Unsupported` for a folder or a label that options cannot carry: by the new mount API it can be mounted all the same.
+pub fn spec(overlay: &Overlay) -> DriverResult<MountSpec> {
+    let labelled = overlay.options.iter().any(|option| option.starts_with(LABEL));
+    let carried = |folder: &Path, special| carried(folder, special, labelled);
+    let lower: Vec<String> =
+        overlay.lower.iter().map(|folder| carried(folder, b"\\:,")).collect::<DriverResult<_>>()?;
+    let mut options = vec![format!("lowerdir={}", lower.join(":"))];
     if let Some((upper, work)) = &overlay.upper {
         for (key, folder) in [("upperdir", upper), ("workdir", work)] {
-            options.push(format!("{key}={}", OsString::from_vec(escape(folder, b"\\,")).to_string_lossy()));
+            options.push(format!("{key}={}", carried(folder, b"\\,")?));
         }
     }
-    options.extend(overlay.options.iter().cloned());
+    for option in &overlay.options {
+        options.push(option.strip_prefix(LABEL).map_or_else(|| Ok(option.clone()), quoted_label)?);
+    }
     let restrictions = overlay.restrictions;
     let flags = [
         (restrictions.read_only, "ro"),
@@ -89,7 +98,31 @@ pub(crate) fn spec(overlay: &Overlay) -> MountSpec {
         (restrictions.no_devices, "nodev"),
     ];
     options.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| (*flag).to_owned()));
-    MountSpec { kind: "overlay".to_owned(), source: PathBuf::from("overlay"), options }
+    Ok(MountSpec { kind: "overlay".to_owned(), source: PathBuf::from("overlay"), options })
+}
+
+/// The label in quotes, between which SELinux takes the commas of categories (`selinux_sb_eat_lsm_opts`, Linux 6.18).
+fn quoted_label(label: &str) -> DriverResult<String> {
+    if label.contains('"') {
+        return Err(uncarried("a label with a quote cannot be said in mount options"));
+    }
+    Ok(format!("{LABEL}\"{label}\""))
+}
+
+/// The folder as options name it. SELinux, which looks for a label first, splits at commas whatever the backslashes say.
+fn carried(folder: &Path, special: &[u8], labelled: bool) -> DriverResult<String> {
+    let bytes = folder.as_os_str().as_bytes();
+    if labelled && bytes.iter().any(|byte| matches!(byte, b',' | b'"')) {
+        let reason =
+            "mount options with a label cannot name a folder that has a comma or a quote in its path";
+        return Err(uncarried(reason).at(folder));
+    }
+    String::from_utf8(escape(folder, special))
+        .map_err(|_| uncarried("mount options cannot name a folder whose path is not UTF-8").at(folder))
+}
+
+fn uncarried(reason: &str) -> DriverError {
+    DriverError::new(ErrorKind::Unsupported, "write mount options", reason)
 }
 
 /// Puts a backslash before the characters that overlayfs' option parser would take as its own.
@@ -106,6 +139,9 @@ fn escape(folder: &Path, special: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::ffi::OsStr;
+
     use super::*;
 
     #[test]
@@ -117,6 +153,24 @@ mod tests {
             restrictions: Restrictions { read_only: false, no_set_user_id: true, no_devices: true },
         };
         let expected = [r"lowerdir=/a\:b:/c\,d", "upperdir=/u", "workdir=/w", "index=off", "nosuid", "nodev"];
-        assert_eq!(spec(&overlay).options, expected);
+        assert_eq!(spec(&overlay).unwrap().options, expected);
+    }
+
+    #[test]
+    fn a_spec_quotes_a_label_and_refuses_what_it_cannot_say() {
+        let overlay = |folder: &[u8], label: &str| Overlay {
+            lower: vec![PathBuf::from(OsStr::from_bytes(folder)), PathBuf::from("/b")],
+            options: vec![format!("context={label}")],
+            ..Overlay::default()
+        };
+        let label = "u:r:t:s0:c1,c2";
+        let expected = ["lowerdir=/a:/b".to_owned(), format!("context=\"{label}\"")];
+        assert_eq!(spec(&overlay(b"/a", label)).unwrap().options, expected);
+        for (folder, label) in [(&b"/a,b"[..], label), (b"/a\"b", label), (b"/a", "u\"r"), (b"/\xff", label)]
+        {
+            assert_eq!(spec(&overlay(folder, label)).unwrap_err().kind, ErrorKind::Unsupported);
+        }
+        let unlabelled = Overlay { options: Vec::new(), ..overlay(b"/\xff", "") };
+        assert_eq!(spec(&unlabelled).unwrap_err().kind, ErrorKind::Unsupported);
     }
 }
