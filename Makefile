@@ -2,12 +2,14 @@
 # make test   installs the few Debian packages the tests need, if missing, then runs everything
 # make lint   rustfmt, clippy and rustdoc, with warnings as errors
 # make deny   licences, bans and sources of all crates, by cargo-deny (takes minutes to build the first time)
+# make fuzz SECONDS=20   every fuzz target for so many seconds (fuzz/README.md)
 # make vm-test CASE=overlay2::mounting   the conformance cases of that name in a virtual machine that has Debian's kernel (tests/vm)
 # make vm-shell  a shell there, with the program `plywood`
 # make corpus-test CORPUS=DIR   the large image: the mounted tree against an independent tool, memory, speed
-.PHONY: all demo test lint deny packages vm-packages vm-test vm-shell corpus-test
+.PHONY: all demo test lint deny packages fuzz vm-packages vm-test vm-shell corpus-test
 
 CARGO ?= cargo
+SECONDS ?= 20
 PACKAGES = acl attr gzip python3 strace tar util-linux xfsprogs zstd
 # What the virtual machine takes, and what is brought into it.
 VM_PACKAGES = btrfs-progs busybox-static cpio dmsetup e2fsprogs kmod qemu-system-x86 thin-provisioning-tools
@@ -25,6 +27,7 @@ test: packages
 
 lint:
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 
@@ -45,6 +48,10 @@ vm-shell: vm-packages
 deny:
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny check licenses bans sources
+
+fuzz:
+	@scripts/packages g++ python3
+	@scripts/fuzz $(SECONDS)
 
 corpus-test:
 	$(CARGO) build --release --quiet

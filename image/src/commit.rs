@@ -49,7 +49,8 @@ pub fn commit(
     Ok(image)
 }
 
-fn config_bytes(
+/// The config of the new image.
+pub(crate) fn config_bytes(
     parent: Option<&ImageRecord>,
     diff_id: Digest,
     created: &str,

@@ -12,6 +12,8 @@ mod commit;
 mod docker_archive;
 mod document;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod history;
 mod inspect;
 mod layout;

@@ -15,3 +15,5 @@ mod mounting;
 mod probe;
 
 pub use driver::Overlay2;
+#[cfg(feature = "fuzzing")]
+pub use mounting::spec;

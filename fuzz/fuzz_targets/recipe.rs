@@ -1,0 +1,10 @@
+#![no_main]
+
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
+use plywood_fuzz::property::recipe::{HEAD_BYTES, check};
+
+fuzz_target!(|data: &[u8]| check(data));
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    plywood_fuzz::mutate::tar_behind(HEAD_BYTES, data, size, max_size, seed, &mut fuzzer_mutate)
+});
