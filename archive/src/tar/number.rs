@@ -9,14 +9,14 @@ fn malformed(field: &'static str, reason: &'static str) -> TarErrorKind {
     TarErrorKind::Number { field, reason }
 }
 
-/// Reads a header field that may be negative: octal with spaces and NULs around it, or base-256.
+/// Reads a header field that may be negative: octal with spaces before it and spaces and NULs after it, or base-256. After
+/// a NUL nothing counts for Python, and digits do for Go: there must be none.
 pub(super) fn signed(bytes: &[u8], field: &'static str) -> Result<i64, TarErrorKind> {
     if bytes.first().is_some_and(|first| first & 0x80 != 0) {
         return base_256(bytes, field);
     }
-    let padding = |byte: &u8| matches!(byte, b' ' | 0);
-    let start = bytes.iter().position(|byte| !padding(byte)).unwrap_or(bytes.len());
-    let end = bytes.iter().rposition(|byte| !padding(byte)).map_or(start, |last| last + 1);
+    let start = bytes.iter().position(|byte| *byte != b' ').unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(|byte| !matches!(byte, b' ' | 0)).map_or(start, |last| last + 1);
     let mut value: i64 = 0;
     for byte in &bytes[start..end] {
         if !matches!(byte, b'0'..=b'7') {
@@ -135,11 +135,15 @@ mod tests {
 
     #[test]
     fn octal_with_padding() {
-        for text in [&b"0000644\0"[..], b"   644 \0", b"\0\x00644\0\0\0", b"00000644", b" 644    "] {
+        for text in [&b"0000644\0"[..], b"   644 \0", b"00000644", b" 644    "] {
             assert_eq!(unsigned(text, "mode").unwrap(), 0o644, "{text:?}");
         }
-        assert_eq!(unsigned(b"        ", "mode").unwrap(), 0);
-        for text in [&b"0000648\0"[..], b"64 4\0", b"-644\0", b"64\x004", b"0x1f\0"] {
+        for text in [b"        ", b"\0\0\0\0\0\0\0\0", b"  \0    \0"] {
+            assert_eq!(unsigned(text, "mode").unwrap(), 0, "{text:?}");
+        }
+        for text in
+            [&b"0000648\0"[..], b"64 4\0", b"-644\0", b"64\x004", b"0x1f\0", b"\0\x00644\0\0\0", b" \x00644"]
+        {
             assert!(unsigned(text, "mode").is_err(), "{text:?}");
         }
     }

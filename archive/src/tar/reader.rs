@@ -307,7 +307,12 @@ impl<R: BufRead, O: Observer> TarReader<R, O> {
 
     fn kind(&self, header: &Header, path: &[u8], extended: &mut Extended) -> Result<Kind, TarErrorKind> {
         Ok(match header.typeflag() {
-            // v7 knows no directories but by the slash.
+            // v7 knows no directories but by the slash; Python looks for it in the header, Go in the extension.
+            0 if path.ends_with(b"/") != header.path().ends_with(b"/") => {
+                return Err(TarErrorKind::Extension {
+                    reason: "it is a folder by its header or by its extension only",
+                });
+            }
             0 if path.ends_with(b"/") => Kind::Directory,
             0 | b'0' | b'7' | b'S' => Kind::Regular,
             b'1' => Kind::HardLink { target: extended.target(header, true, &self.limits)? },

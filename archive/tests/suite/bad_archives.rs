@@ -70,6 +70,15 @@ fn what_only_some_readers_see_without_the_mark_of_ustar_is_refused() {
 }
 
 #[test]
+fn a_folder_without_a_type_is_one_by_header_and_extension() {
+    let described = |own: &str, name: &[u8]| archive(&[pax(&[("path", own)]), header(name, 0, 0)]);
+    assert_eq!(read(&described("d/", b"decoy/")).unwrap()[0].0.kind, Kind::Directory);
+    for (own, name) in [("d/", &b"f"[..]), ("f", b"d/")] {
+        assert!(matches!(refused(&described(own, name)), TarErrorKind::Extension { .. }), "{own}");
+    }
+}
+
+#[test]
 fn global_records_apply_but_never_name_or_size() {
     let global = extension(
         b'g',
