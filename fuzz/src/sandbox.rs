@@ -34,6 +34,8 @@ fn enter() -> PathBuf {
     for path in &writable {
         mount(Some(path), path, nowhere, MsFlags::MS_BIND, nowhere).unwrap();
     }
+    // The present folder is still the one below the bind mount.
+    std::env::set_current_dir(std::env::current_dir().unwrap()).unwrap();
     for (target, flags) in mounts() {
         if !writable.contains(&target) {
             make_read_only(&target, flags);
