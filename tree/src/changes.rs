@@ -12,9 +12,10 @@ use plywood_graphdriver::{Change, ChangeKind, DriverResult};
 use rustix::fs::{FileType, Stat};
 
 use crate::fail::Attempt;
+use crate::linked::Linked;
 use crate::markers::Markers;
 use crate::metadata::{Metadata, file_type, is_folder, status_changed};
-use crate::resolve::{Node, open_folder};
+use crate::resolve::{self, Node, open_folder};
 use crate::stack::{Found, Stack};
 use crate::{file, folder, path, xattr};
 
@@ -76,7 +77,7 @@ pub fn differences(
     let stat = rustix::fs::fstat(&root).attempt("look up", b"")?;
     let _permit = folder::Permit::hold(root.as_fd()).attempt("open layer", b"")?;
     let found = below.find(b"")?;
-    let mut walk = Walk { layer, below, visit, ancestors: Vec::new() };
+    let mut walk = Walk { layer, below, visit, ancestors: Vec::new(), linked: None };
     let (kind, differs) = match &found {
         Some(found) => (ChangeKind::Modified, walk.metadata_differs(Node::new(&root, b"."), &stat, found)?),
         None => (ChangeKind::Added, true),
@@ -123,6 +124,8 @@ struct Walk<'a, 'v> {
     below: &'a mut Stack,
     visit: &'v mut dyn FnMut(&Difference<'_>) -> DriverResult<()>,
     ancestors: Vec<Ancestor>,
+    /// Read when first asked for: it takes a walk over all that is below.
+    linked: Option<Linked>,
 }
 
 impl Walk<'_, '_> {
@@ -219,7 +222,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    fn leaf_differs(&self, node: Node<'_>, stat: &Stat, found: &Found, at: &[u8]) -> DriverResult<bool> {
+    fn leaf_differs(&mut self, node: Node<'_>, stat: &Stat, found: &Found, at: &[u8]) -> DriverResult<bool> {
         let old = &found.stat;
         let regular = file_type(stat) == FileType::RegularFile;
         if file_type(stat) != file_type(old)
@@ -235,11 +238,32 @@ impl Walk<'_, '_> {
             return Ok(false);
         }
         // An inode with several names belongs to all of them: a new name makes the others part of the layer.
-        if regular && stat.st_nlink > 1 {
+        if stat.st_nlink > 1 || (old.st_nlink > 1 && self.is_parted(old, at)?) {
             return Ok(true);
         }
         Ok(self.xattrs_differ(node, found).attempt("read extended attributes", at)?
             || content_differs(node, stat, found).attempt("compare", at)?)
+    }
+
+    /// Whether a file that has but one name, and had more, is no longer the same file as what has one of these names now:
+    /// overlayfs makes it a file of its own when it copies it up, be it for nothing. Of an upper layer this is said even
+    /// if it deletes the other names.
+    fn is_parted(&mut self, old: &Stat, at: &[u8]) -> DriverResult<bool> {
+        if self.linked.is_none() {
+            self.linked = Some(Linked::read(self.below)?);
+        }
+        let mut others = self.linked.iter().flat_map(|linked| linked.others(old, at));
+        match self.layer {
+            Layer::Upper(..) => Ok(others.next().is_some()),
+            Layer::Whole(root, _) => {
+                for other in others {
+                    if resolve::find(root, other)?.is_some() {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+        }
     }
 
     fn metadata_differs(&self, node: Node<'_>, stat: &Stat, found: &Found) -> DriverResult<bool> {

@@ -12,6 +12,7 @@ mod fail;
 pub mod file;
 pub mod folder;
 pub mod home;
+mod linked;
 pub mod markers;
 pub mod merge;
 pub mod metadata;
