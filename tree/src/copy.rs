@@ -16,7 +16,7 @@ use crate::{file, folder, path, xattr};
 pub(crate) type Carries = fn(&[u8]) -> bool;
 
 /// All but labels of this machine, which the kernel gives by itself.
-fn all_but_labels(name: &[u8]) -> bool {
+pub(crate) fn all_but_labels(name: &[u8]) -> bool {
     name != b"security.selinux"
 }
 

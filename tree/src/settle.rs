@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use plywood_graphdriver::DriverResult;
 use rustix::fs::{AtFlags, FileType, OFlags};
 
-use crate::copy::{Carries, copy_leaf, describe, fill};
+use crate::copy::{Carries, all_but_labels, copy_leaf, describe, fill};
 use crate::fail::{Attempt, refuse};
 use crate::markers::{Markers, Namespace};
 use crate::metadata::{Metadata, file_type, is_folder, modified, set_mode, set_modified, set_owner};
@@ -279,6 +279,19 @@ fn carries_for(markers: Markers) -> Carries {
     }
 }
 
+/// What stays on a folder that is the same one in the next layer: what no layer carries too, but for overlayfs' own.
+fn stays_for(markers: Markers) -> Carries {
+    fn stays(name: &[u8], namespace: Namespace) -> bool {
+        let own = name.starts_with(namespace.prefix()) && xattr::carried(name, Some(namespace)).is_none();
+        all_but_labels(name) && !own
+    }
+    match markers.overlay() {
+        None => all_but_labels,
+        Some(Namespace::Trusted) => |name| stays(name, Namespace::Trusted),
+        Some(Namespace::User) => |name| stays(name, Namespace::User),
+    }
+}
+
 /// Makes the root of a new layer on top of others: with the metadata of theirs, or 0755 from the epoch where there are none.
 ///
 /// # Errors
@@ -292,7 +305,7 @@ pub fn make_root(
     let made = folder::make(layer, name, 0o755).attempt("make root", b"")?;
     let node = Node::new(&made, b".");
     if let Some(found) = below.find(b"")? {
-        inherit(found.node(), &made, markers).attempt("inherit root", b"")?;
+        describe(found.node(), node, &found.stat, stays_for(markers)).attempt("inherit root", b"")?;
     } else {
         // The umask may have taken bits.
         set_mode(node, Metadata::implied_folder().mode).attempt("set mode", b"")?;
