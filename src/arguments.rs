@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::commands::{
     changes, check, commit, completions, copy, create, df, diff, export, gc, history, images, info, inspect,
-    layer, load, man, mount, mounts, ps, pull, push, rm, rmi, save, tag, umount,
+    layer, load, man, mount, mounts, ps, pull, push, rm, rmi, save, snapshotter, tag, umount,
 };
 
 /// A container layer store.
@@ -112,6 +112,8 @@ pub(crate) enum Command {
     /// Work on single layers, for scripts and tests
     #[command(subcommand)]
     Layer(layer::Layer),
+    /// Serve containerd, and through it Docker and Kubernetes, with snapshots
+    Snapshotter(snapshotter::Snapshotter),
     /// Show the store, its driver and the machine
     Info(info::Info),
     /// Show what the store takes

@@ -1,13 +1,16 @@
 //! Checking a store: records against the driver, the recipes and the mounts, and every byte of every layer.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 use plywood_graphdriver::LayerId;
 
-use crate::database::{self, images, layers, mounts};
+use crate::database::{self, images, layers, mounts, snapshots};
 use crate::mounts::mounted_targets;
-use crate::{CheckOptions, CheckReport, GraphError, LayerRecord, LayerState, Problem, Store, rebuild};
+use crate::{
+    CheckOptions, CheckReport, GraphError, LayerRecord, LayerState, Problem, SnapshotKind, SnapshotRecord,
+    Store, rebuild,
+};
 
 /// A check under way.
 struct Check<'a> {
@@ -36,6 +39,7 @@ impl Store {
         check.leftovers()?;
         check.layers()?;
         check.images()?;
+        check.snapshots()?;
         check.mounts()?;
         check.mark()?;
         Ok(check.report)
@@ -131,6 +135,31 @@ impl Check<'_> {
         Ok(())
     }
 
+    fn snapshots(&mut self) -> Result<(), GraphError> {
+        let read = |transaction: &rusqlite::Transaction<'_>| {
+            let rows = layers::all(transaction)?.into_iter();
+            let rows = rows.map(|row| (row.record.id.clone(), row.record)).collect::<HashMap<_, _>>();
+            Ok((snapshots::all(transaction)?, rows))
+        };
+        let (snapshots, layers) = self.store.inner.database.read(read)?;
+        let by_key: HashMap<&str, &SnapshotRecord> =
+            snapshots.iter().map(|record| (record.key.as_str(), record)).collect();
+        for snapshot in &snapshots {
+            let below = snapshot.parent.as_deref().and_then(|parent| by_key.get(parent));
+            let below = below.map(|parent| &parent.layer);
+            let complete = layers.get(&snapshot.layer).is_some_and(|layer| {
+                let own_tree = snapshot.kind != SnapshotKind::View || snapshot.parent.is_none();
+                let on = if own_tree { layer.parent.as_ref() } else { Some(&snapshot.layer) };
+                on == below && fits(snapshot, layer.state)
+            });
+            if !complete || self.bad.contains(&snapshot.layer) {
+                let (key, layer) = (snapshot.key.clone(), snapshot.layer.clone());
+                self.problem(Problem::SnapshotIncomplete { key, layer });
+            }
+        }
+        Ok(())
+    }
+
     fn mounts(&mut self) -> Result<(), GraphError> {
         let inner = &self.store.inner;
         let rows = inner.database.read(|transaction| mounts::all(transaction))?;
@@ -153,5 +182,15 @@ impl Check<'_> {
         self.store.inner.database.write(|transaction| {
             self.bad.iter().try_for_each(|id| layers::mark_damaged(transaction, id).map(drop))
         })
+    }
+}
+
+/// Whether a layer in the state can be that of the snapshot.
+fn fits(snapshot: &SnapshotRecord, state: LayerState) -> bool {
+    let lower = matches!(state, LayerState::Sealed | LayerState::Committed);
+    match snapshot.kind {
+        SnapshotKind::Active => state == LayerState::Writable,
+        SnapshotKind::View => state == LayerState::View || lower,
+        SnapshotKind::Committed => lower,
     }
 }

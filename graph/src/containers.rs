@@ -7,6 +7,7 @@ use rusqlite::Transaction;
 use crate::container_names::random_name;
 use crate::database::{containers, layers, mounts};
 use crate::images::found_image;
+use crate::layers::Made;
 use crate::lease::Lease;
 use crate::random::random_long_hex;
 use crate::{ContainerRecord, GraphError, LayerState, Store, lookup};
@@ -33,7 +34,8 @@ impl Store {
             name.map_or(Ok(()), |name| check_free(transaction, name))?;
             image.map_or(Ok((None, None)), |query| base(transaction, query, &lease))
         })?;
-        let layer = self.inner.stage_snapshot(&lease, parent.as_ref(), Access::ReadWrite, |_| Ok(()))?;
+        let access = Access::ReadWrite;
+        let layer = self.inner.stage_snapshot(&lease, parent.as_ref(), access, Made::Durable, |_| Ok(()))?;
         let mut container = ContainerRecord {
             id: random_long_hex()?,
             name: name.unwrap_or_default().to_owned(),

@@ -36,6 +36,16 @@ pub enum GraphError {
         /// Every user, in words: `container brisk_alder (0123456789ab)`.
         by: Vec<String>,
     },
+    /// What was named is there, and is not of the sort that the request needs.
+    #[error("the {what} '{name}' {reason}")]
+    Unfit {
+        /// What it is: `snapshot`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// Why it does not do: `is not active`.
+        reason: &'static str,
+    },
     /// The request or the input makes no sense.
     #[error("{operation}: {reason}")]
     Invalid {
@@ -148,6 +158,7 @@ impl GraphError {
             Self::AlreadyExists { .. } => ErrorKind::AlreadyExists,
             Self::InUse { .. } | Self::Busy { .. } => ErrorKind::InUse,
             Self::Invalid { .. }
+            | Self::Unfit { .. }
             | Self::Ambiguous { .. }
             | Self::DigestMismatch { .. }
             | Self::SizeMismatch { .. } => ErrorKind::InvalidInput,

@@ -25,9 +25,9 @@ impl Store {
             Access::ReadOnly => LayerState::View,
             Access::ReadWrite => LayerState::Writable,
         };
-        let layer = self
-            .inner
-            .stage_snapshot(&lease, parent, access, |transaction| lease.record(transaction).map(drop))?;
+        let layer = self.inner.stage_snapshot(&lease, parent, access, Made::Durable, |transaction| {
+            lease.record(transaction).map(drop)
+        })?;
         self.inner
             .commit_snapshot(&lease, &layer, state, |transaction| layers::pin(transaction, &layer.id))?;
         lease.ended();
@@ -153,13 +153,17 @@ impl Inner {
         lease: &Lease,
         parent: Option<&LayerId>,
         access: Access,
+        made: Made,
         first: impl FnOnce(&Transaction<'_>) -> Result<(), GraphError>,
     ) -> Result<Snapshot, GraphError> {
-        let witness = self.durability_witness()?;
+        let witness = match made {
+            Made::Durable => self.durability_witness()?,
+            Made::Lasting => None,
+        };
         let id = random_layer_id()?;
         let parents = self.database.write(|transaction| {
             first(transaction)?;
-            let (parents, _) = hold_parent(transaction, lease, parent)?;
+            let parents = hold_base(transaction, lease, parent)?;
             layers::insert_staging(transaction, &id, None, lease.id(), self.now())?;
             Ok(parents)
         })?;
@@ -194,7 +198,32 @@ impl Inner {
     }
 }
 
-/// Holds the parent of a layer that is to be made. Answers the new layer's parents, nearest first, and the parent's
+/// How well a snapshot is kept once it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// A power cut does not take it.
+    Durable,
+    /// The end of no process takes it.
+    Lasting,
+}
+
+/// Holds what a snapshot is made on: a committed layer, or one that an engine sealed. Answers the snapshot's parents, nearest
+/// first.
+fn hold_base(
+    transaction: &Transaction<'_>,
+    lease: &Lease,
+    parent: Option<&LayerId>,
+) -> Result<Vec<LayerId>, GraphError> {
+    if let Some(parent) = parent
+        && layers::by_id(transaction, parent)?.is_some_and(|row| row.record.state == LayerState::Sealed)
+    {
+        lease.hold(transaction, parent)?;
+        return layers::chain(transaction, parent);
+    }
+    hold_parent(transaction, lease, parent).map(|(parents, _)| parents)
+}
+
+/// Holds the parent of a layer that is to be unpacked. Answers the new layer's parents, nearest first, and the parent's
 /// chain id.
 pub(crate) fn hold_parent(
     transaction: &Transaction<'_>,
@@ -221,6 +250,13 @@ pub(crate) struct Snapshot {
     pub(crate) id: LayerId,
     /// Nearest first.
     parents: Vec<LayerId>,
+}
+
+impl Snapshot {
+    /// The layers it stands on, nearest first.
+    pub(crate) fn parents(&self) -> &[LayerId] {
+        &self.parents
+    }
 }
 
 /// Whether a layer in the state is not there for anybody but whoever works on it.

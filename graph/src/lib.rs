@@ -30,6 +30,7 @@ mod records;
 mod recovery;
 pub mod reference;
 mod report;
+mod snapshots;
 mod store;
 
 pub use chain::chain_ids;
@@ -46,4 +47,5 @@ pub use reference::{InvalidReference, Reference};
 pub use report::{
     CheckOptions, CheckReport, ContainerUsage, DiskUsage, ImageUsage, LayerUsage, Problem, Reclaimed, Removed,
 };
+pub use snapshots::{LabelChange, NewSnapshot, Removal, SnapshotKind, SnapshotRecord};
 pub use store::Store;

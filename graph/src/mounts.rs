@@ -179,7 +179,10 @@ impl Store {
             return Err(GraphError::InUse { what: "layer", name: layer.short().to_owned(), by });
         }
         let state = layers::by_id(transaction, layer)?.map(|row| row.record.state);
-        if !matches!(state, Some(LayerState::Committed | LayerState::Writable | LayerState::View)) {
+        if !matches!(
+            state,
+            Some(LayerState::Committed | LayerState::Sealed | LayerState::Writable | LayerState::View)
+        ) {
             let reason = format!("layer {} is {}", layer.short(), state.map_or("gone", LayerState::as_str));
             return Err(GraphError::Invalid { operation: "mount", reason });
         }

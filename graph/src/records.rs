@@ -21,6 +21,8 @@ pub enum LayerState {
     View,
     /// Complete, read-only and durable.
     Committed,
+    /// Complete, read-only and durable as well, but written by an engine: it has no diff id and no recipe.
+    Sealed,
     /// Being removed.
     Deleting,
     /// Found damaged; the next import of it makes it anew.

@@ -27,6 +27,8 @@ pub(crate) struct Leftovers {
     pub(crate) unknown: Vec<LayerId>,
     /// Layers in staging or deleting whose lease is dead.
     pub(crate) abandoned: Vec<LayerId>,
+    /// Layers in writable or sealed whose lease, which was sealing them, is dead.
+    pub(crate) unsealed: Vec<LayerId>,
     /// Recipes that no layer has, by file name.
     pub(crate) recipes: Vec<String>,
     /// Rows of settled layers that the driver's list lacks.
@@ -60,6 +62,7 @@ impl Store {
         let leftovers = self.inner.leftovers()?;
         let mut recovered = Recovered { layers: leftovers.abandoned.clone(), ..Recovered::default() };
         self.inner.reap_abandoned(&leftovers.abandoned, &lease)?;
+        self.inner.finish_sealing(&leftovers.unsealed, &lease)?;
         if leftovers.unknown.is_empty() || unknown == Unknown::Remove {
             self.remove_unknown(&leftovers, &mut recovered)?;
         } else {
@@ -113,6 +116,11 @@ impl Inner {
         for row in rows.values().filter(|row| is_passing(row.record.state)) {
             if !self.is_worked_on(row.lease.as_deref())? {
                 leftovers.abandoned.push(row.record.id.clone());
+            }
+        }
+        for row in rows.values().filter(|row| row.lease.is_some() && is_sealing(row.record.state)) {
+            if !self.is_worked_on(row.lease.as_deref())? {
+                leftovers.unsealed.push(row.record.id.clone());
             }
         }
         let settled =
@@ -212,6 +220,11 @@ impl Inner {
         }
         Ok(removed)
     }
+}
+
+/// Whether a lease on a layer in the state says that it is being sealed.
+fn is_sealing(state: LayerState) -> bool {
+    matches!(state, LayerState::Writable | LayerState::Sealed)
 }
 
 fn remove_unlocked(folder: &Folder, dry_run: bool) -> Result<u64, GraphError> {

@@ -84,6 +84,13 @@ pub enum Problem {
         /// The layer.
         layer: LayerId,
     },
+    /// A snapshot's layer is missing, damaged, or not on that of the snapshot's parent.
+    SnapshotIncomplete {
+        /// The snapshot's key.
+        key: String,
+        /// The layer.
+        layer: LayerId,
+    },
     /// A mount is recorded, and is not there.
     MountGone {
         /// Where it was.
@@ -102,6 +109,9 @@ impl fmt::Display for Problem {
             Self::RecipeUnknown { name } => write!(formatter, "recipe {name} belongs to no layer"),
             Self::ImageIncomplete { image, layer } => {
                 write!(formatter, "image {image} lacks its layer {layer}")
+            }
+            Self::SnapshotIncomplete { key, layer } => {
+                write!(formatter, "snapshot {key} lacks its layer {layer}")
             }
             Self::MountGone { target } => write!(formatter, "nothing is mounted at {}", target.display()),
         }

@@ -54,6 +54,7 @@ fn collect(program: &Program<'_>) -> anyhow::Result<Value> {
             "images": plywood.images()?.len(),
             "containers": plywood.containers()?.len(),
             "layers": plywood.layers()?.len(),
+            "snapshots": plywood.snapshots()?.len(),
             "mounts": plywood.mounts()?.len(),
         },
     }))

@@ -26,8 +26,11 @@ pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod save;
 pub(crate) mod sink;
+pub(crate) mod snapshotter;
 pub(crate) mod tag;
 pub(crate) mod umount;
+
+use std::path::Path;
 
 use plywood::Plywood;
 
@@ -37,6 +40,9 @@ use crate::exit::Exit;
 use crate::logging;
 use crate::output::{Messages, Output};
 use crate::program::Program;
+
+/// Where a daemon's store is, which runs as root, unless something says otherwise.
+const DAEMONS_ROOT: &str = "/var/lib/plywood";
 
 /// Runs the command that the arguments name.
 ///
@@ -54,7 +60,15 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output, messages: Messages)
         _ => {}
     }
     let config = Config::load(&arguments.global)?;
-    logging::start(config.log.as_deref(), arguments.global.quiet)?;
+    if let Command::Snapshotter(command) = &arguments.command {
+        let root = config.open.root.as_deref().unwrap_or(Path::new(DAEMONS_ROOT));
+        if let Some(printed) = command.print_config(output, root) {
+            return printed;
+        }
+    }
+    let log =
+        config.log.as_deref().or(matches!(arguments.command, Command::Snapshotter(_)).then_some("info"));
+    logging::start(log, arguments.global.quiet)?;
     let plywood = Plywood::open(config.open.clone())?;
     let mut program = Program { plywood, output, messages, options: config.open };
     dispatch(arguments.command, &mut program)
@@ -83,6 +97,7 @@ fn dispatch(command: Command, program: &mut Program<'_>) -> anyhow::Result<Exit>
         Command::Umount(command) => command.run(program),
         Command::Mounts(command) => command.run(program),
         Command::Layer(command) => command.run(program),
+        Command::Snapshotter(command) => command.run(program),
         Command::Info(command) => command.run(program),
         Command::Df(command) => command.run(program),
         Command::Gc(command) => command.run(program),

@@ -7,6 +7,7 @@ pub mod apply;
 pub mod changes;
 pub mod contents;
 pub mod copy;
+pub mod equal;
 pub mod export;
 mod fail;
 pub mod file;

@@ -7,6 +7,7 @@ use crate::DriverResult;
 
 /// How a layer is to be mounted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent wishes, not states of one thing")]
 pub struct MountRequest<'a> {
     /// No writes. A sealed layer takes no other.
     pub read_only: bool,
@@ -14,6 +15,12 @@ pub struct MountRequest<'a> {
     pub inspection: bool,
     /// An SELinux label for every file, as `context=` takes it.
     pub label: Option<&'a str>,
+    /// The engine mounts by itself, and puts mounts with mapped ids in the place of the folders that the specs name: they are named by
+    /// paths without links.
+    pub id_mapped: bool,
+    /// The engine mounts by itself, and writes a layer into it that has parents, without them: the specs are those of a stack also where
+    /// the layer has no parents yet, so that it can write deletions.
+    pub stacked: bool,
 }
 
 impl MountRequest<'_> {
@@ -26,7 +33,7 @@ impl MountRequest<'_> {
     /// A mount for looking: `ro,nosuid,nodev`.
     #[must_use]
     pub fn inspection() -> Self {
-        Self { read_only: true, inspection: true, label: None }
+        Self { read_only: true, inspection: true, ..Self::default() }
     }
 }
 

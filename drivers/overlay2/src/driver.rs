@@ -15,6 +15,7 @@ use plywood_tree::settle::make_root;
 use plywood_tree::unpack::{settle_unpacked, unpack};
 use plywood_tree::{Markers, Stack, export, usage};
 
+use crate::links::Links;
 use crate::mounting;
 use crate::probe::{self, Facts};
 
@@ -29,6 +30,7 @@ pub(crate) const MOST_LOWER: usize = 500;
 #[derive(Debug)]
 pub struct Overlay2 {
     home: Home,
+    links: Links,
     facts: Facts,
 }
 
@@ -41,7 +43,8 @@ impl Overlay2 {
     pub fn open(folder: &Path, privilege: Privilege) -> DriverResult<Self> {
         let home = Home::open(folder)?;
         let facts = probe::probe(&home, privilege)?;
-        Ok(Self { home, facts })
+        let links = Links::open(&home)?;
+        Ok(Self { home, links, facts })
     }
 
     fn markers(&self) -> Markers {
@@ -115,8 +118,11 @@ impl GraphDriver for Overlay2 {
     }
 
     fn mount_specs(&self, layer: LayerRef<'_>, request: &MountRequest<'_>) -> DriverResult<Vec<MountSpec>> {
-        let overlay = mounting::overlay(&self.home, &self.facts, layer, request)?;
-        Ok(vec![mounting::spec(&overlay).map_err(|error| error.on(layer.id))?])
+        let named = |id: &LayerId| {
+            // The engine mounts the folder of the links elsewhere, where they would lead astray.
+            if request.id_mapped { Ok(self.home.layer(id)?.path.join(DIFF)) } else { self.links.path_of(id) }
+        };
+        mounting::spec(&self.home, &self.facts, layer, request, &named).map(|spec| vec![spec])
     }
 
     fn mount(&self, layer: LayerRef<'_>, request: &MountRequest<'_>, target: &Path) -> DriverResult<Mounted> {
@@ -140,6 +146,8 @@ impl GraphDriver for Overlay2 {
     }
 
     fn remove(&self, id: &LayerId) -> DriverResult<()> {
+        // The link first: what is half removed is then still listed, and removed again.
+        self.links.remove(id)?;
         self.home.remove(id)
     }
 

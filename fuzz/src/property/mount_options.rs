@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 use plywood_graphdriver::MountSpec;
-use plywood_overlay2::spec;
+use plywood_overlay2::overlay_spec;
 use plywood_sys::mount::{Overlay, Restrictions};
 use rustix::fs::{AtFlags, Mode};
 
@@ -33,7 +33,7 @@ pub fn check(input: &[u8]) {
     let mut folders: Vec<PathBuf> = bytes.rest().split(|byte| *byte == 0).map(path).collect();
     folders.truncate(MOST_LOWER + 2);
     let overlay = described(folders, flags & 1 != 0, label);
-    if let Ok(spec) = spec(&overlay) {
+    if let Ok(spec) = overlay_spec(&overlay) {
         check_read_back(&overlay, &spec, label);
     }
     if label.is_none() && flags & 8 != 0 {
@@ -145,7 +145,7 @@ fn check_mounted(described: Overlay) {
     let mounted = mounted.unwrap_or_else(|error| panic!("{overlay:?} is not mounted: {error}"));
     check_files(&mounted, &overlay, "by the new mount API");
     drop(mounted);
-    if let Ok(spec) = spec(&overlay) {
+    if let Ok(spec) = overlay_spec(&overlay) {
         let data = spec.options.join(",");
         let target = top.join("target");
         fs::create_dir(&target).unwrap();

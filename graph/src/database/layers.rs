@@ -46,13 +46,22 @@ impl LayerState {
             Self::Writable => "writable",
             Self::View => "view",
             Self::Committed => "committed",
+            Self::Sealed => "sealed",
             Self::Deleting => "deleting",
             Self::Damaged => "damaged",
         }
     }
 
     fn from_stored(text: &str) -> Option<Self> {
-        let all = [Self::Staging, Self::Writable, Self::View, Self::Committed, Self::Deleting, Self::Damaged];
+        let all = [
+            Self::Staging,
+            Self::Writable,
+            Self::View,
+            Self::Committed,
+            Self::Sealed,
+            Self::Deleting,
+            Self::Damaged,
+        ];
         all.into_iter().find(|state| state.as_str() == text)
     }
 }
@@ -187,6 +196,41 @@ pub(crate) fn settle_snapshot(
     Ok(change(connection, text, parameters)? == 1)
 }
 
+/// Says that `lease` is sealing a writable layer; `false` where the layer is not writable.
+pub(crate) fn begin_sealing(connection: &Connection, id: &LayerId, lease: &str) -> Result<bool, GraphError> {
+    let text = "UPDATE layers SET lease = ?2 WHERE id = ?1 AND state = 'writable'";
+    Ok(change(connection, text, params![id.as_str(), lease])? == 1)
+}
+
+/// Makes a writable layer that `lease` seals a sealed one on `parent`; `false` where it does not seal it any more. The lease stays on
+/// the row until [`end_sealing`].
+pub(crate) fn seal(
+    connection: &Connection,
+    id: &LayerId,
+    parent: Option<&LayerId>,
+    usage: Usage,
+    lease: &str,
+) -> Result<bool, GraphError> {
+    let text = "UPDATE layers SET state = 'sealed', parent = ?3, size_bytes = ?4, inodes = ?5
+        WHERE id = ?1 AND state = 'writable' AND lease = ?2";
+    let (size_bytes, inodes) = (stored(usage.size_bytes), stored(usage.inodes));
+    let parameters = params![id.as_str(), lease, parent.map(LayerId::as_str), size_bytes, inodes];
+    Ok(change(connection, text, parameters)? == 1)
+}
+
+/// Puts the sealing of a sealed layer, whose lease is dead, into the charge of `lease`.
+pub(crate) fn take_over(connection: &Connection, id: &LayerId, lease: &str) -> Result<(), GraphError> {
+    let text = "UPDATE layers SET lease = ?2 WHERE id = ?1 AND state = 'sealed'";
+    change(connection, text, params![id.as_str(), lease]).map(drop)
+}
+
+/// Takes the lease from the row of a layer that is writable or sealed.
+pub(crate) fn end_sealing(connection: &Connection, id: &LayerId, lease: &str) -> Result<(), GraphError> {
+    let text =
+        "UPDATE layers SET lease = NULL WHERE id = ?1 AND lease = ?2 AND state IN ('writable', 'sealed')";
+    change(connection, text, params![id.as_str(), lease]).map(drop)
+}
+
 /// Puts a layer on another parent: the one with the same chain id that replaces a damaged one.
 pub(crate) fn set_parent(
     connection: &Connection,
@@ -220,8 +264,7 @@ pub(crate) fn mark_deleting(connection: &Connection, id: &LayerId, lease: &str) 
 
 /// Marks a layer that was settled as damaged; `false` where it is not settled any more.
 pub(crate) fn mark_damaged(connection: &Connection, id: &LayerId) -> Result<bool, GraphError> {
-    let text =
-        "UPDATE layers SET state = 'damaged' WHERE id = ?1 AND state IN ('committed', 'writable', 'view')";
+    let text = "UPDATE layers SET state = 'damaged' WHERE id = ?1 AND state IN ('committed', 'sealed', 'writable', 'view')";
     Ok(change(connection, text, [id.as_str()])? == 1)
 }
 

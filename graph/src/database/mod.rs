@@ -8,6 +8,7 @@ pub(crate) mod mounts;
 pub(crate) mod references;
 mod row;
 mod schema;
+pub(crate) mod snapshots;
 
 use std::fs::File;
 use std::path::Path;
@@ -32,6 +33,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Database {
     connection: Mutex<Connection>,
+    durability: Durability,
     lock: File,
     lock_path: std::path::PathBuf,
 }
@@ -45,7 +47,7 @@ impl Database {
         let mut connection = connect(&root.path().join(FILE), durability)?;
         schema::migrate(&mut connection, driver)?;
         drop(held);
-        Ok(Self { connection: Mutex::new(connection), lock, lock_path })
+        Ok(Self { connection: Mutex::new(connection), durability, lock, lock_path })
     }
 
     /// Runs `body` on one consistent view of the records.
@@ -64,7 +66,34 @@ impl Database {
         &self,
         body: impl FnOnce(&Transaction<'_>) -> Result<T, GraphError>,
     ) -> Result<T, GraphError> {
+        self.write_on(&mut self.connection(), body)
+    }
+
+    /// As [`write`](Self::write), without waiting for the disk: a power cut may take back what was done, and all that was done before is
+    /// kept. For what recovery does again.
+    pub(crate) fn write_without_sync<T>(
+        &self,
+        body: impl FnOnce(&Transaction<'_>) -> Result<T, GraphError>,
+    ) -> Result<T, GraphError> {
         let mut connection = self.connection();
+        if self.durability == Durability::None {
+            return self.write_on(&mut connection, body);
+        }
+        let set = |connection: &Connection, synchronous: &str| {
+            let failed = GraphError::database("choose how to write");
+            connection.pragma_update(None, "synchronous", synchronous).map_err(failed)
+        };
+        set(&connection, "NORMAL")?;
+        let answer = self.write_on(&mut connection, body);
+        set(&connection, "FULL")?;
+        answer
+    }
+
+    fn write_on<T>(
+        &self,
+        connection: &mut Connection,
+        body: impl FnOnce(&Transaction<'_>) -> Result<T, GraphError>,
+    ) -> Result<T, GraphError> {
         let _held = WritersLock::take(&self.lock, &self.lock_path)?;
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)

@@ -6,7 +6,7 @@ use plywood_graphdriver::LayerId;
 use rusqlite::Connection;
 
 use super::row::parsed;
-use super::{containers, images, layers, leases, mounts};
+use super::{containers, images, layers, leases, mounts, snapshots};
 use crate::{GraphError, LayerRecord, LayerState};
 
 /// Whether a lease's owner lives.
@@ -29,6 +29,9 @@ pub(crate) fn users(
     for container in containers::by_layer(connection, layer)? {
         users.push(format!("container {} ({})", container.name, &container.id[..12]));
     }
+    for snapshot in snapshots::by_layer(connection, layer)? {
+        users.push(format!("snapshot {}", snapshot.key));
+    }
     for child in children(connection, layer)? {
         users.push(format!("layer {}", child.short()));
     }
@@ -41,6 +44,21 @@ pub(crate) fn users(
         }
     }
     Ok(users)
+}
+
+/// Whether a living lease other than `own` holds the layer.
+pub(crate) fn is_held(
+    connection: &Connection,
+    layer: &LayerId,
+    own: &str,
+    is_alive: IsAlive<'_>,
+) -> Result<bool, GraphError> {
+    for (lease, _, held) in leases::holds(connection)? {
+        if held == *layer && lease != own && is_alive(&lease)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether the layer is pinned.
@@ -81,7 +99,8 @@ fn depth(rows: &HashMap<LayerId, LayerRecord>, record: &LayerRecord) -> usize {
 }
 
 fn roots(connection: &Connection, is_alive: IsAlive<'_>) -> Result<Vec<LayerId>, GraphError> {
-    let text = "SELECT layer FROM image_layers UNION SELECT layer FROM containers
+    let text =
+        "SELECT layer FROM image_layers UNION SELECT layer FROM containers UNION SELECT layer FROM snapshots
         UNION SELECT layer FROM pins UNION SELECT layer FROM mounts";
     let mut roots: Vec<LayerId> = column(connection, text, [])?;
     for (lease, _, layer) in leases::holds(connection)? {

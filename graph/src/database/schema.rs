@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::GraphError;
 
 /// Each step brings the schema from the version that is its index to the next.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// The version that the records have; 0 where there are none.
 pub(super) fn version(connection: &Connection) -> Result<usize, GraphError> {
@@ -25,6 +25,15 @@ pub(super) fn recorded_driver(connection: &Connection) -> rusqlite::Result<Strin
 /// holds the writers' lock.
 pub(super) fn migrate(connection: &mut Connection, driver: &str) -> Result<(), GraphError> {
     let failed = GraphError::database("migrate");
+    // Tables that others refer to are made anew, which only works without foreign keys; the pragma has no effect in a transaction.
+    connection.pragma_update(None, "foreign_keys", false).map_err(&failed)?;
+    let migrated = migrate_all(connection, driver);
+    connection.pragma_update(None, "foreign_keys", true).map_err(&failed)?;
+    migrated
+}
+
+fn migrate_all(connection: &mut Connection, driver: &str) -> Result<(), GraphError> {
+    let failed = GraphError::database("migrate");
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
     let found = version(&transaction)?;
@@ -33,6 +42,9 @@ pub(super) fn migrate(connection: &mut Connection, driver: &str) -> Result<(), G
     };
     for step in steps {
         transaction.execute_batch(step).map_err(&failed)?;
+    }
+    if !steps.is_empty() {
+        check_references(&transaction)?;
     }
     if found == 0 {
         let insert = "INSERT INTO settings (key, value) VALUES ('driver', ?1)";
@@ -45,6 +57,17 @@ pub(super) fn migrate(connection: &mut Connection, driver: &str) -> Result<(), G
         return Err(GraphError::Invalid { operation: "open store", reason: other_driver(&recorded, driver) });
     }
     transaction.commit().map_err(&failed)
+}
+
+/// What foreign keys would have refused meanwhile.
+fn check_references(connection: &Connection) -> Result<(), GraphError> {
+    let failed = GraphError::database("migrate");
+    let mut statement = connection.prepare("PRAGMA foreign_key_check").map_err(&failed)?;
+    let broken = statement.query_map([], |row| row.get::<_, String>(0)).map_err(&failed)?;
+    let broken = broken.collect::<Result<Vec<_>, _>>().map_err(&failed)?;
+    let Some(table) = broken.first() else { return Ok(()) };
+    let reason = format!("rows of '{table}' refer to others that are not there");
+    Err(GraphError::Corrupt { what: "the store's database".to_owned(), reason })
 }
 
 fn too_new(found: usize) -> String {
