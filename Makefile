@@ -5,12 +5,13 @@
 # make fuzz SECONDS=20   every fuzz target for so many seconds (fuzz/README.md)
 # make vm-test CASE=overlay2::mounting   the conformance cases of that name in a virtual machine that has Debian's kernel (tests/vm)
 # make vm-shell  a shell there, with the program `plywood`
+# make engines-soak   containerd under load: 10 imports at once and 200 containers on every driver
 # make corpus-test CORPUS=DIR   the large image: the mounted tree against an independent tool, memory, speed
-.PHONY: all demo test lint deny packages fuzz vm-packages vm-test vm-shell corpus-test
+.PHONY: all demo test lint deny packages fuzz vm-packages vm-test vm-shell corpus-test engines-soak
 
 CARGO ?= cargo
 SECONDS ?= 20
-PACKAGES = acl attr gzip python3 strace tar util-linux xfsprogs zstd
+PACKAGES = acl attr busybox-static containerd gzip python3 runc strace tar util-linux xfsprogs zstd
 # What the virtual machine takes, and what is brought into it.
 VM_PACKAGES = btrfs-progs busybox-static cpio dmsetup e2fsprogs kmod qemu-system-x86 thin-provisioning-tools
 
@@ -52,6 +53,9 @@ deny:
 fuzz:
 	@scripts/packages g++ python3
 	@scripts/fuzz $(SECONDS)
+
+engines-soak: packages
+	PLYWOOD_ENGINES_IMAGES=10 PLYWOOD_ENGINES_CONTAINERS=200 $(CARGO) test --test engines -- --nocapture load::
 
 corpus-test:
 	$(CARGO) build --release --quiet

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Each crate and its floor. `image` stands on the upper landing of the fourth floor: it imports `graph`, which knows
-/// nothing of images' formats.
-const FLOORS: [(&str, u32); 10] = [
+/// nothing of images' formats. `snapshotter` is below the program on the fifth: the program serves it.
+const FLOORS: [(&str, u32); 11] = [
     ("plywood-sys", 10),
     ("plywood-archive", 10),
     ("plywood-graphdriver", 10),
@@ -22,6 +22,7 @@ const FLOORS: [(&str, u32); 10] = [
     (SUITE, 30),
     ("plywood-graph", 40),
     ("plywood-image", 45),
+    ("plywood-snapshotter", 48),
     ("plywood", 50),
 ];
 
@@ -29,11 +30,14 @@ const FLOORS: [(&str, u32); 10] = [
 const SUITE: &str = "plywood-conformance";
 
 /// `graph` never sees a driver, and a driver never sees `graph`: they meet in `src/`.
-const STRANGERS: [(&str, &str); 4] = [
+const STRANGERS: [(&str, &str); 7] = [
     ("plywood-graph", "plywood-overlay2"),
     ("plywood-graph", "plywood-vfs"),
     ("plywood-image", "plywood-overlay2"),
     ("plywood-image", "plywood-vfs"),
+    ("plywood-snapshotter", "plywood-overlay2"),
+    ("plywood-snapshotter", "plywood-vfs"),
+    ("plywood-snapshotter", "plywood-image"),
 ];
 
 fn metadata() -> Metadata {
@@ -102,4 +106,34 @@ fn only_tests_import_the_suite() {
         1,
         "the root package's tests run {SUITE}"
     );
+}
+
+/// What async runtimes and gRPC are made of stays in the snapshotter, and the library is built without that.
+#[test]
+fn an_embedding_library_has_no_async() {
+    let metadata = MetadataCommand::new()
+        .features(cargo_metadata::CargoOpt::NoDefaultFeatures)
+        .exec()
+        .expect("cargo metadata");
+    let resolve = metadata.resolve.expect("a resolved workspace");
+    let by_id: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
+    let name = |id: &cargo_metadata::PackageId| metadata[id].name.to_string();
+    let root = resolve.nodes.iter().find(|node| name(&node.id) == "plywood").expect("the library");
+    let (mut waiting, mut reached) = (vec![&root.id], Vec::new());
+    while let Some(id) = waiting.pop() {
+        if reached.contains(&id) {
+            continue;
+        }
+        reached.push(id);
+        let normal = by_id[id]
+            .deps
+            .iter()
+            .filter(|dependency| dependency.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal));
+        waiting.extend(normal.map(|dependency| &dependency.pkg));
+    }
+    let names: Vec<String> = reached.into_iter().map(name).collect();
+    assert!(names.iter().any(|name| name == "plywood-graph"), "the tree was not read: {names:?}");
+    for foreign in ["tokio", "tonic", "prost", "plywood-snapshotter"] {
+        assert!(!names.iter().any(|name| name == foreign), "the library brings {foreign}");
+    }
 }

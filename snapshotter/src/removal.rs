@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plywood_graph::Removal;
 use tokio::sync::oneshot;
@@ -13,6 +13,9 @@ use crate::status::chain;
 
 /// How long layers that are still mounted are left alone before they are tried again.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long removals are gathered, to be written into the records at once; whoever waits for them ends that.
+const GATHERING: Duration = Duration::from_millis(100);
 
 /// What the thread is told.
 enum Order {
@@ -91,15 +94,24 @@ impl Removing {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.finish(),
             }
-            // All that waits is done in one transaction.
-            while let Ok(order) = orders.try_recv() {
-                self.take(order, &mut answers);
-            }
+            self.gather(orders, &mut answers);
             self.finish();
             for answer in answers {
                 if answer.send(()).is_err() {
                     tracing::debug!("whoever waited for removals does not wait any more");
                 }
+            }
+        }
+    }
+
+    fn gather(&mut self, orders: &Receiver<Order>, answers: &mut Vec<oneshot::Sender<()>>) {
+        let until = Instant::now() + GATHERING;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let wait = if answers.is_empty() { left } else { Duration::ZERO };
+            match orders.recv_timeout(wait) {
+                Ok(order) => self.take(order, answers),
+                Err(_) => return,
             }
         }
     }

@@ -93,7 +93,7 @@ impl Shared {
         // containerd 2.2 unpacks several layers of an image at once, each on nothing, and tells their parents with the commit.
         let stacked = record.parent.is_none() && plain_name(&record.key).starts_with(UNPACKED);
         let request = MountRequest { id_mapped: !mapped.is_empty(), stacked, ..MountRequest::default() };
-        let specs = self.store.snapshot_mounts(&record.key, &request);
+        let specs = self.store.snapshot_mounts(record, &request);
         let specs = specs.map_err(|error| status("mounts of snapshot", &error))?;
         let with_ids = |spec| {
             let mut mount = convert::mount(spec);

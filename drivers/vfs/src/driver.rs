@@ -143,8 +143,8 @@ impl GraphDriver for Vfs {
 
     fn mount_specs(&self, layer: LayerRef<'_>, request: &MountRequest<'_>) -> DriverResult<Vec<MountSpec>> {
         let folder = self.check_writable(layer, request)?;
-        let mut options = vec!["rbind".to_owned()];
-        options.push(if request.read_only { "ro" } else { "rw" }.to_owned());
+        let access = if request.read_only { "ro" } else { "rw" };
+        let mut options = vec![access.to_owned(), "rbind".to_owned()];
         if request.inspection {
             options.extend(["nosuid", "nodev"].map(str::to_owned));
         }

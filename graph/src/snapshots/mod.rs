@@ -55,17 +55,15 @@ impl Store {
     /// is the snapshot's.
     ///
     /// # Errors
-    /// `Unfit` for a committed snapshot; `NotFound`; the driver's.
+    /// `Unfit` for a committed snapshot; `NotFound` where its layer went meanwhile; the driver's.
     pub fn snapshot_mounts(
         &self,
-        key: &str,
+        record: &SnapshotRecord,
         request: &MountRequest<'_>,
     ) -> Result<Vec<MountSpec>, GraphError> {
-        let (record, parents) = self.inner.database.read(|transaction| {
-            let record = found(transaction, key)?;
-            let parents = crate::layers::parents(transaction, &record.layer)?;
-            Ok((record, parents))
-        })?;
+        let parents =
+            |transaction: &rusqlite::Transaction<'_>| crate::layers::parents(transaction, &record.layer);
+        let parents = self.inner.database.read(parents)?;
         let read_only = match record.kind {
             SnapshotKind::Active => false,
             SnapshotKind::View => true,
@@ -114,7 +112,8 @@ impl crate::store::Inner {
     fn give_root(&self, layer: LayerRef<'_>, (uid, gid): (u32, u32)) -> Result<(), GraphError> {
         let root = self.driver.contents(layer)?;
         let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
-        rustix::fs::fchown(&root, Some(uid), Some(gid))
+        // The folder may be open as a place only (`O_PATH`), which takes no `fchown(2)`.
+        rustix::fs::chownat(&root, "", Some(uid), Some(gid), rustix::fs::AtFlags::EMPTY_PATH)
             .map_err(GraphError::io("change the owner of", layer.id.as_str()))
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::bench::{Bench, on_every_driver};
-use crate::trees::{Change, file, folder, list, own, remove};
+use crate::trees::{Change, file, folder, folders, list, own, own_all, remove};
 
 /// Makes a snapshot of each change on the one before, and compares its tree, and a view of it, with a plain folder.
 fn compare(bench: &Bench, name: &str, changes: &[Change]) {
@@ -85,11 +85,11 @@ fn owners_changed() {
             "owners",
             &[
                 |root| {
-                    ["opt", "opt/a", "opt/a/b"].map(|name| folder(root, name, 0o700));
+                    folders(root, &["opt", "opt/a", "opt/a/b"], 0o700);
                     file(root, "opt/a/b/file.txt", "hello", 0o644);
                 },
                 |root| {
-                    ["opt", "opt/a", "opt/a/b", "opt/a/b/file.txt"].map(|name| own(root, name, 1));
+                    own_all(root, &["opt", "opt/a", "opt/a/b", "opt/a/b/file.txt"], 1);
                 },
             ],
         );
@@ -104,10 +104,10 @@ fn modes_and_owners_of_folders_are_committed() {
             "folders",
             &[
                 |root| {
-                    ["dir1", "dir2", "dir3", "dir4", "dir5"].map(|name| folder(root, name, 0o700));
+                    folders(root, &["dir1", "dir2", "dir3", "dir4", "dir5"], 0o700);
                     file(root, "dir4/f1", "...", 0o644);
                     file(root, "dir5/f1", "...", 0o644);
-                    ["dir1", "dir2", "dir3", "dir5", "dir5/f1"].map(|name| own(root, name, 1));
+                    own_all(root, &["dir1", "dir2", "dir3", "dir5", "dir5/f1"], 1);
                 },
                 |root| {
                     own(root, "dir2", 0);

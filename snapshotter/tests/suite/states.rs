@@ -2,14 +2,14 @@
 //! CloseTwice; and the forms of mounts.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use plywood_snapshotter::proto::snapshots::Kind;
 use tonic::Code;
 
 use crate::bench::on_every_driver;
-use crate::trees::{file, folder, list, remove};
+use crate::trees::{file, folders, list, remove};
 
 #[test]
 fn the_basic_course() {
@@ -17,7 +17,7 @@ fn the_basic_course() {
         let plain = bench.work("plain");
         let first = |root: &Path| {
             file(root, "foo", "foo\n", 0o777);
-            ["a", "a/b", "a/b/c"].map(|name| folder(root, name, 0o755));
+            folders(root, &["a", "a/b", "a/b/c"], 0o755);
         };
         let second = |root: &Path| {
             file(root, "bar", "bar\n", 0o777);
@@ -218,7 +218,6 @@ fn ids_are_mapped_where_labels_say_so() {
             }
             let upper = mounts[0].options.iter().find_map(|option| option.strip_prefix("upperdir="));
             let root = fs::metadata(upper.unwrap_or(&mounts[0].source)).unwrap();
-            use std::os::unix::fs::MetadataExt;
             assert_eq!((root.uid(), root.gid()), (1000, 2000));
         }
         let wrong = [("containerd.io/snapshot/uidmapping", "1:2"), map[1]];

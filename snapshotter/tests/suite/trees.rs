@@ -15,6 +15,14 @@ pub fn folder(root: &Path, name: &str, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
+pub fn folders(root: &Path, names: &[&str], mode: u32) {
+    names.iter().for_each(|name| folder(root, name, mode));
+}
+
+pub fn own_all(root: &Path, names: &[&str], owner: u32) {
+    names.iter().for_each(|name| own(root, name, owner));
+}
+
 pub fn file(root: &Path, name: &str, content: &str, mode: u32) {
     let path = root.join(name);
     fs::write(&path, content).unwrap();

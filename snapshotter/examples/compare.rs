@@ -1,0 +1,67 @@
+//! Compares snapshotters of a running containerd: how long `prepare`, `mounts` and `remove` of a snapshot take together, over containerd's socket,
+//! one snapshotter after the other in turn.
+//!
+//! `compare SOCKET PARENT ROUNDS SNAPSHOTTER...`; PARENT is the name of a committed snapshot that all of them have (`ctr snapshots ls`), or
+//! `-` for none.
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, reason = "a tool for developers")]
+
+use std::time::{Duration, Instant};
+
+use plywood_snapshotter::proto::snapshots::snapshots_client::SnapshotsClient;
+use plywood_snapshotter::proto::snapshots::{MountsRequest, PrepareSnapshotRequest, RemoveSnapshotRequest};
+use tonic::Request;
+use tonic::transport::Channel;
+
+/// In containerd's default namespace.
+fn in_namespace<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("containerd-namespace", "default".parse().expect("ASCII"));
+    request
+}
+
+async fn once(
+    client: &mut SnapshotsClient<Channel>,
+    snapshotter: &str,
+    parent: &str,
+) -> Result<[Duration; 3], tonic::Status> {
+    let (snapshotter, key, parent) = (snapshotter.to_owned(), "compared".to_owned(), parent.to_owned());
+    let started = Instant::now();
+    let labels = [("containerd.io/gc.root".to_owned(), "compare".to_owned())].into();
+    let prepare =
+        PrepareSnapshotRequest { snapshotter: snapshotter.clone(), key: key.clone(), parent, labels };
+    client.prepare(in_namespace(prepare)).await?;
+    let prepared = started.elapsed();
+    client.mounts(in_namespace(MountsRequest { snapshotter: snapshotter.clone(), key: key.clone() })).await?;
+    let mounted = started.elapsed();
+    client.remove(in_namespace(RemoveSnapshotRequest { snapshotter, key })).await?;
+    Ok([prepared, mounted - prepared, started.elapsed() - mounted])
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [socket, parent, rounds, snapshotters @ ..] = &arguments[..] else {
+        return Err("compare SOCKET PARENT ROUNDS SNAPSHOTTER...".into());
+    };
+    let parent = if parent == "-" { "" } else { parent };
+    let mut client = SnapshotsClient::connect(format!("unix:{socket}")).await?;
+    let mut taken = vec![Vec::new(); snapshotters.len()];
+    for _ in 0..rounds.parse::<usize>()? {
+        for (snapshotter, taken) in snapshotters.iter().zip(&mut taken) {
+            taken.push(once(&mut client, snapshotter, parent).await?);
+        }
+    }
+    for (snapshotter, taken) in snapshotters.iter().zip(taken) {
+        let median = |of: &dyn Fn(&[Duration; 3]) -> Duration| {
+            let mut times: Vec<Duration> = taken.iter().map(of).collect();
+            times.sort();
+            times[times.len() / 2]
+        };
+        let whole = median(&|times| times.iter().sum());
+        let [prepare, mounts, remove] = [0, 1, 2].map(|part| median(&|times| times[part]));
+        println!(
+            "{snapshotter}: {whole:.2?} (prepare {prepare:.2?}, mounts {mounts:.2?}, remove {remove:.2?})"
+        );
+    }
+    Ok(())
+}
