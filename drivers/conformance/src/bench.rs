@@ -161,7 +161,7 @@ impl Bench {
         Ok(applied)
     }
 
-    /// Applies a tar to a layer without its parents; what the recipe says is kept for [`rebuild`](Self::rebuild).
+    /// Applies a tar to a new layer and tells no parents; what the recipe says is kept for [`rebuild`](Self::rebuild).
     ///
     /// # Errors
     /// The driver's.
@@ -169,8 +169,11 @@ impl Bench {
         self.apply_on(&Layer { id: id.clone(), parents: Vec::new() }, tar)
     }
 
-    /// As [`apply`](Self::apply); a driver without independent apply is told the parents.
-    fn apply_on(&self, layer: &Layer, tar: &mut dyn Read) -> DriverResult<Applied> {
+    /// As [`apply`](Self::apply), for a layer with parents: a driver without independent apply is told them.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn apply_on(&self, layer: &Layer, tar: &mut dyn Read) -> DriverResult<Applied> {
         let mut recipe = Vec::new();
         let mut options = ApplyOptions::new(self.ownership());
         options.recipe = Some(&mut recipe);

@@ -178,3 +178,59 @@ impl Runs {
         wrong
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use plywood_graphdriver::{DriverError, ErrorKind};
+
+    use super::*;
+
+    const ABLE: Capabilities = Capabilities {
+        max_depth: None,
+        independent_apply: true,
+        native_diff: true,
+        rootless: true,
+        mounts: true,
+        quota: true,
+        device_backed: true,
+        shares_page_cache: true,
+    };
+
+    fn runs(capabilities: DriverResult<Capabilities>, never: &'static [(Need, &'static str)]) -> Runs {
+        let open = |_: &std::path::Path, _| Err(DriverError::new(ErrorKind::Unsupported, "open", "never"));
+        let subject = Subject { name: "imagined", open, requires: &[Need::UserXattrs], never };
+        Runs { subject, machine: Arc::new(Machine::probe()), capabilities }
+    }
+
+    #[test]
+    fn what_a_driver_lacks_is_ignored_with_the_reason_and_excused_only_by_name() {
+        const SHALLOW: Capabilities = Capabilities { max_depth: Some(100), independent_apply: false, ..ABLE };
+        let case = cases::named("together::layers_of_one_image_unpack_in_any_order");
+        assert!(runs(Ok(ABLE), &[]).unmet(case).iter().all(|unmet| unmet.need != Need::IndependentApply));
+        let accused = runs(Ok(SHALLOW), &[]);
+        let trial = accused.case(case);
+        assert!(trial.has_ignored_flag());
+        assert!(trial.kind().contains("unpacking without parents"), "{}", trial.kind());
+        let wrong = accused.wrongly_ignored().join("\n");
+        assert!(wrong.contains(case.name) && wrong.contains("depth::"), "{wrong}");
+        let excuses = &[(Need::IndependentApply, "it copies blocks"), (Need::Depth(101), "it counts to 100")];
+        let excused = runs(Ok(SHALLOW), excuses);
+        assert!(excused.case(case).has_ignored_flag());
+        assert_eq!(excused.wrongly_ignored(), [""; 0]);
+    }
+
+    #[test]
+    fn a_driver_that_does_not_open_is_excused_by_the_machine_alone() {
+        let closed = |requires| {
+            let error = DriverError::new(ErrorKind::Unsupported, "open", "no");
+            let mut runs = runs(Err(error), &[]);
+            runs.subject.requires = requires;
+            runs
+        };
+        let accused = closed(&[]);
+        assert!(cases::all().all(|case| accused.case(case).has_ignored_flag()));
+        assert_eq!(accused.wrongly_ignored().len(), 1);
+        let lacking = closed(&[Need::DeviceMapper]);
+        assert_eq!(lacking.wrongly_ignored().is_empty(), lacking.machine.meets(Need::DeviceMapper).is_err());
+    }
+}

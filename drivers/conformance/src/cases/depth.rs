@@ -29,7 +29,7 @@ fn stack(bench: &mut Bench, depth: u32, every: u32) {
             tar = tar.file(&format!("own/{number}"), "x");
         }
         let layer = bench.new_layer();
-        bench.apply(&layer.id, &mut &tar.done()[..]).unwrap();
+        bench.apply_on(&layer, &mut &tar.done()[..]).unwrap();
         bench.driver.seal(layer.as_ref(), None).unwrap();
         bench.chain.push(layer.id);
     }

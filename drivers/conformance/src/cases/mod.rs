@@ -9,11 +9,12 @@ mod depth;
 mod lists;
 mod mounting;
 mod parents;
+mod programs;
+mod replacing;
 mod rootless;
 mod sizes;
 mod snapshots;
 mod together;
-mod untested;
 
 use crate::case::Case;
 
@@ -25,11 +26,12 @@ const GROUPS: &[&[Case]] = &[
     depth::CASES,
     changing::CASES,
     lists::CASES,
+    replacing::CASES,
     sizes::CASES,
     snapshots::CASES,
     committing::CASES,
     together::CASES,
-    untested::CASES,
+    programs::CASES,
     mounting::CASES,
     backing::CASES,
     rootless::CASES,

@@ -5,7 +5,7 @@ use plywood_graphdriver::ErrorKind;
 use crate::bench::Bench;
 use crate::case::cases;
 use crate::listing::below;
-use crate::tarball::Tarball;
+use crate::tarball::{SHOWN_TIME, Tarball};
 
 cases! {
     "parents";
@@ -215,17 +215,23 @@ fn a_whiteout_of_nothing_does_not_show(bench: &mut Bench) {
         .file("new/.wh.x", "")
         .file(".wh.y", "")
         .file("old/.wh.z", "")
+        .folder("fresh/", 0o755)
+        .file("fresh/.wh..wh..opq", "")
+        .folder("file/", 0o755)
+        .file("file/.wh..wh..opq", "")
+        .file("file/.wh.x", "")
         .done();
-    bench.layer(&Tarball::new().folder("old/", 0o755).file("old/a", "a").done());
+    bench.layer(&Tarball::new().folder("old/", 0o755).file("old/a", "a").file("file", "x").done());
     bench.layer(&top);
     bench.look(|root| {
-        for (folder, count) in [("", 2), ("new", 0), ("old", 1)] {
+        for (folder, count) in [("", 4), ("new", 0), ("old", 1), ("fresh", 0), ("file", 0)] {
             let listed: Vec<_> =
                 std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap()).collect();
             assert_eq!(listed.len(), count, "{folder}: {listed:?}");
         }
     });
-    assert!(bench.tree()[2].ends_with("@1600000000.123456789"), "{:?}", bench.tree());
+    let tree = bench.tree();
+    assert!(tree[1..].iter().all(|line| line.ends_with(SHOWN_TIME)), "{tree:?}");
 }
 
 fn what_a_layer_deletes_does_not_come_back_by_a_link(bench: &mut Bench) {

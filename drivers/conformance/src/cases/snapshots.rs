@@ -96,7 +96,7 @@ fn committing_twice_is_committing_once(bench: &mut Bench) {
     bench.layer(&Tarball::new().file("etc/f", "x").done());
     let layer = bench.new_layer();
     let tar = Tarball::new().file("etc/g", "y").link("l", "etc/f").file(".wh.gone", "").done();
-    bench.apply(&layer.id, &mut &tar[..]).unwrap();
+    bench.apply_on(&layer, &mut &tar[..]).unwrap();
     bench.try_seal(&layer).unwrap();
     bench.chain.push(layer.id.clone());
     let tree = bench.tree();

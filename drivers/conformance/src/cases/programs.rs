@@ -1,4 +1,4 @@
-//! What programs in containers rely on, and what peers say of themselves that they do not test.
+//! What programs in containers rely on; much of it peers say of themselves that they do not test.
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -14,7 +14,7 @@ use crate::listing::below;
 use crate::tarball::{SHOWN_TIME, Tarball, paths};
 
 cases! {
-    "untested";
+    "programs";
     sockets_work_and_are_left_out_of_diffs: [Mounts],
     a_folder_keeps_its_inode_while_it_is_written_to: [Mounts],
     an_open_file_keeps_its_inode_while_it_is_written_to: [Mounts],
