@@ -6,6 +6,7 @@ mod basic;
 mod changing;
 mod committing;
 mod depth;
+mod links;
 mod lists;
 mod mounting;
 mod parents;
@@ -35,6 +36,7 @@ const GROUPS: &[&[Case]] = &[
     mounting::CASES,
     backing::CASES,
     rootless::CASES,
+    links::CASES,
 ];
 
 /// Every case, in the order of the themes.
