@@ -23,7 +23,8 @@ use crate::stack::Stack;
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// Writes what turns the stack's tree into the layer's: sorted by path, hard links after the name they link to, deletions as
-/// whiteouts from the epoch. The same trees always give the same bytes. Sockets are left out, as a tar cannot hold them.
+/// whiteouts from the epoch. The same trees always give the same bytes. Sockets are left out, as a tar cannot hold them, and
+/// character devices 0:0, as no driver makes them; what they took the place of is deleted.
 ///
 /// # Errors
 /// Those of reading the trees and of writing.
@@ -75,7 +76,13 @@ impl Exporting<'_> {
             debug_assert_eq!(difference.kind, ChangeKind::Deleted);
             return self.append(&whiteout(at), at);
         };
-        let Some(kind) = self.kind(node, stat, at)? else { return Ok(()) };
+        let Some(kind) = self.kind(node, stat, at)? else {
+            // What it took the place of is gone all the same.
+            return match difference.kind {
+                ChangeKind::Modified => self.append(&whiteout(at), at),
+                _ => Ok(()),
+            };
+        };
         let mut entry = Entry {
             path: shown_path(at, stat),
             mode: stat.st_mode & 0o7777,
@@ -99,6 +106,11 @@ impl Exporting<'_> {
     /// What the tar calls it; none for what a tar cannot hold.
     fn kind(&mut self, node: Node<'_>, stat: &Stat, at: &[u8]) -> DriverResult<Option<Kind>> {
         let file_type = file_type(stat);
+        let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+        let whiteout = file_type == FileType::CharacterDevice && (major, minor) == (0, 0);
+        if whiteout || file_type == FileType::Socket {
+            return Ok(None);
+        }
         if file_type != FileType::Directory && stat.st_nlink > 1 {
             let inode = (stat.st_dev, stat.st_ino);
             if let Some(first) = self.linked.get(&inode) {
@@ -106,7 +118,6 @@ impl Exporting<'_> {
             }
             self.linked.insert(inode, at.to_vec());
         }
-        let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
         Ok(Some(match file_type {
             FileType::RegularFile => Kind::Regular,
             FileType::Directory => Kind::Directory,

@@ -15,6 +15,7 @@ mod replacing;
 mod rootless;
 mod sizes;
 mod snapshots;
+mod specials;
 mod together;
 
 use crate::case::Case;
@@ -37,6 +38,7 @@ const GROUPS: &[&[Case]] = &[
     backing::CASES,
     rootless::CASES,
     links::CASES,
+    specials::CASES,
 ];
 
 /// Every case, in the order of the themes.
