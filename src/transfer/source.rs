@@ -103,9 +103,8 @@ fn write_leaf(node: Node<'_>, stat: &Stat, name: &[u8], out: &mut dyn Write) -> 
     if entry.kind == Kind::Regular {
         let content = File::from(file::open_readable(node).map_err(io::Error::from)?);
         entry.size_bytes = u64::try_from(stat.st_size).unwrap_or_default();
-        let mut segments = vec![Segment { offset: 0, length: entry.size_bytes }];
-        if file::has_holes(stat) {
-            segments = file::data_segments(content.as_fd(), entry.size_bytes)?;
+        let segments = file::data_segments(content.as_fd(), entry.size_bytes)?;
+        if segments != [Segment { offset: 0, length: entry.size_bytes }] && entry.size_bytes > 0 {
             entry.sparse = Some(segments.clone());
         }
         writer.append(&entry)?;

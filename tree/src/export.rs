@@ -140,13 +140,10 @@ impl Exporting<'_> {
             return self.append(&entry, at);
         }
         let opened: OwnedFd = file::open_readable(node).attempt("open", at)?;
-        let whole = vec![Segment { offset: 0, length: entry.size_bytes }];
-        let mut segments = whole.clone();
-        if file::has_holes(stat) {
-            segments = file::data_segments(opened.as_fd(), entry.size_bytes).attempt("find holes", at)?;
-            if segments != whole {
-                entry.sparse = Some(segments.clone());
-            }
+        // Not by `st_blocks`: blocks of attributes and of the map of extents count there, too.
+        let segments = file::data_segments(opened.as_fd(), entry.size_bytes).attempt("find holes", at)?;
+        if segments != [Segment { offset: 0, length: entry.size_bytes }] {
+            entry.sparse = Some(segments.clone());
         }
         self.append(&entry, at)?;
         let content = File::from(opened);

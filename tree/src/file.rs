@@ -56,21 +56,11 @@ pub fn copy_content(from: BorrowedFd<'_>, to: BorrowedFd<'_>, size_bytes: u64) -
     if size_bytes == 0 || rustix::fs::ioctl_ficlone(to, from).is_ok() {
         return Ok(());
     }
-    let stat = rustix::fs::fstat(from)?;
-    if !has_holes(&stat) {
-        return copy_range(from, to, &Segment { offset: 0, length: size_bytes });
+    let segments = data_segments(from, size_bytes)?;
+    if segments.last().is_none_or(|last| last.offset + last.length < size_bytes) {
+        rustix::fs::ftruncate(to, size_bytes)?;
     }
-    rustix::fs::ftruncate(to, size_bytes)?;
-    for segment in data_segments(from, size_bytes)? {
-        copy_range(from, to, &segment)?;
-    }
-    Ok(())
-}
-
-/// Whether a file takes less space than it has bytes. `st_blocks` counts 512 bytes (stat(2)).
-#[must_use]
-pub fn has_holes(stat: &Stat) -> bool {
-    stat.st_blocks.saturating_mul(512) < stat.st_size
+    segments.iter().try_for_each(|segment| copy_range(from, to, segment))
 }
 
 /// The parts of a file that hold data, in order, as `SEEK_DATA` and `SEEK_HOLE` tell them.
@@ -133,23 +123,54 @@ fn copy_bytes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, mut offset: u64, end: u6
     Ok(())
 }
 
-/// Whether two files hold the same bytes.
+/// Whether two files of one size hold the same bytes. Where both have a hole, nothing is read.
 ///
 /// # Errors
 /// Those of reading.
 pub fn same_content(one: &OwnedFd, other: &OwnedFd) -> io::Result<bool> {
+    let size_bytes = u64::try_from(rustix::fs::fstat(one)?.st_size).unwrap_or_default();
     let mut buffers = (vec![0_u8; BUFFER_BYTES], vec![0_u8; BUFFER_BYTES]);
+    let mut holes = (Holes::new(one.as_fd()), Holes::new(other.as_fd()));
     let mut offset = 0;
-    loop {
+    while offset < size_bytes {
+        offset = holes.0.end_at(offset, size_bytes)?.min(holes.1.end_at(offset, size_bytes)?);
         let first = read_full(one.as_fd(), &mut buffers.0, offset)?;
         let second = read_full(other.as_fd(), &mut buffers.1, offset)?;
         if buffers.0[..first] != buffers.1[..second] {
             return Ok(false);
         }
         if first == 0 {
-            return Ok(true);
+            break;
         }
         offset += first as u64;
+    }
+    Ok(true)
+}
+
+/// The holes of a file, asked for in ascending order.
+struct Holes<'a> {
+    file: BorrowedFd<'a>,
+    /// Where the next data is, as far as that is known.
+    data: u64,
+}
+
+impl<'a> Holes<'a> {
+    fn new(file: BorrowedFd<'a>) -> Self {
+        Self { file, data: 0 }
+    }
+
+    /// The end of the hole at an offset: where there is data, the offset itself.
+    fn end_at(&mut self, offset: u64, size_bytes: u64) -> io::Result<u64> {
+        if self.data <= offset {
+            self.data = match rustix::fs::seek(self.file, SeekFrom::Data(offset)) {
+                Ok(data) => data,
+                Err(Errno::NXIO) => size_bytes,
+                // The file system does not tell: all of it is data.
+                Err(Errno::INVAL | Errno::OPNOTSUPP) => offset,
+                Err(error) => return Err(error.into()),
+            };
+        }
+        Ok(self.data)
     }
 }
 

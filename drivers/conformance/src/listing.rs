@@ -7,6 +7,7 @@ use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use plywood_archive::digest::{Digest, Hasher};
@@ -16,6 +17,9 @@ use rustix::io::Errno;
 
 /// Content up to this size is shown; more is hashed.
 const SHOWN_BYTES: usize = 4096;
+
+/// Of a file past this size only what is not zero is read: its holes may be far larger than any disk.
+const HUGE_BYTES: u64 = 1 << 32;
 
 /// What a node is, with what only that kind has.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -137,18 +141,21 @@ pub fn assert_same(found: &[String], expected: &[String], what: &str) {
 /// The ranges of a file that hold data, as the file system tells them.
 #[must_use]
 pub fn segments(path: &Path) -> Vec<Segment> {
-    let file = File::open(path).unwrap();
+    segments_of(&File::open(path).unwrap())
+}
+
+fn segments_of(file: &File) -> Vec<Segment> {
     let mut found = Vec::new();
     let mut offset = 0;
     loop {
-        match rustix::fs::seek(&file, SeekFrom::Data(offset)) {
+        match rustix::fs::seek(file, SeekFrom::Data(offset)) {
             Ok(data) => {
-                let hole = rustix::fs::seek(&file, SeekFrom::Hole(data)).unwrap();
+                let hole = rustix::fs::seek(file, SeekFrom::Hole(data)).unwrap();
                 found.push(Segment { offset: data, length: hole - data });
                 offset = hole;
             }
             Err(Errno::NXIO) => return found,
-            Err(error) => panic!("{}: {error}", path.display()),
+            Err(error) => panic!("where the data is: {error}"),
         }
     }
 }
@@ -265,6 +272,9 @@ fn file(folder: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> Node {
     let size_bytes = u64::try_from(stat.st_size).unwrap();
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut opened = File::from(rustix::fs::openat(folder, name, flags, Mode::empty()).unwrap());
+    if size_bytes > HUGE_BYTES {
+        return Node::File { size_bytes, digest: digest_of_data(&opened), content: None };
+    }
     let mut hasher = Hasher::new();
     let mut content = Vec::new();
     let mut buffer = vec![0; 64 << 10];
@@ -286,6 +296,24 @@ fn file(folder: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> Node {
         digest: hasher.finish(),
         content: (size_bytes <= SHOWN_BYTES as u64).then_some(content),
     }
+}
+
+/// The hash of every block that holds anything but zeros, and of where it is: the same whether the others are holes or not.
+fn digest_of_data(file: &File) -> Digest {
+    let mut hasher = Hasher::new();
+    let mut block = [0; SHOWN_BYTES];
+    for segment in segments_of(file) {
+        let mut offset = segment.offset - segment.offset % block.len() as u64;
+        while offset < segment.offset + segment.length {
+            let count = file.read_at(&mut block, offset).unwrap();
+            if block[..count].iter().any(|byte| *byte != 0) {
+                hasher.update(&offset.to_le_bytes());
+                hasher.update(&block[..count]);
+            }
+            offset += block.len() as u64;
+        }
+    }
+    hasher.finish()
 }
 
 fn xattrs(folder: BorrowedFd<'_>, name: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {

@@ -6,6 +6,7 @@ mod basic;
 mod changing;
 mod committing;
 mod depth;
+mod extents;
 mod links;
 mod lists;
 mod mounting;
@@ -38,6 +39,7 @@ const GROUPS: &[&[Case]] = &[
     backing::CASES,
     rootless::CASES,
     links::CASES,
+    extents::CASES,
     specials::CASES,
 ];
 
