@@ -67,9 +67,19 @@ fn restrictions(request: &MountRequest<'_>) -> Restrictions {
 
 /// Mounts an overlay at a folder.
 pub(crate) fn mount(overlay: &Overlay, target: &Path) -> DriverResult<Mounted> {
-    let made = mount::overlay(overlay).map_err(|error| DriverError::system("mount overlay", error))?;
+    let made = mount::overlay(overlay).map_err(|error| refused(overlay, error))?;
     mount::attach(made, target).map_err(|error| DriverError::system("attach mount", error).at(target))?;
     Ok(Mounted::new(target.to_owned(), Box::new(Detach)))
+}
+
+/// A kernel without SELinux does not know labels, and says no more than that an option is not valid.
+fn refused(overlay: &Overlay, error: std::io::Error) -> DriverError {
+    let labelled = overlay.options.iter().any(|option| option.starts_with(LABEL));
+    if labelled && error.kind() == std::io::ErrorKind::InvalidInput {
+        let reason = format!("the kernel takes no such label, which needs SELinux: {error}");
+        return DriverError::new(ErrorKind::Unsupported, "mount overlay", reason);
+    }
+    DriverError::system("mount overlay", error)
 }
 
 /// A path by which a layer's own files are named in a spec.

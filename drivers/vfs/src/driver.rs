@@ -82,8 +82,13 @@ impl Vfs {
         compared().map_err(|error| error.on(layer.id))
     }
 
-    fn check_writable(&self, layer: LayerRef<'_>, request: &MountRequest<'_>) -> DriverResult<LayerFolder> {
+    /// The layer's folder, if it can be mounted as the request says.
+    fn check_request(&self, layer: LayerRef<'_>, request: &MountRequest<'_>) -> DriverResult<LayerFolder> {
         let folder = self.home.layer(layer.id)?;
+        if request.label.is_some() {
+            let reason = "a bind mount shows its files with the labels they have: leave the label out, or use --driver overlay2";
+            return Err(DriverError::new(ErrorKind::Unsupported, "mount", reason).on(layer.id));
+        }
         if !request.read_only && folder.is_sealed()? {
             let reason = "the layer is sealed: mount it read-only, or make a snapshot of it to write to";
             return Err(DriverError::new(ErrorKind::InvalidInput, "mount", reason).on(layer.id));
@@ -142,7 +147,7 @@ impl GraphDriver for Vfs {
     }
 
     fn mount_specs(&self, layer: LayerRef<'_>, request: &MountRequest<'_>) -> DriverResult<Vec<MountSpec>> {
-        let folder = self.check_writable(layer, request)?;
+        let folder = self.check_request(layer, request)?;
         let access = if request.read_only { "ro" } else { "rw" };
         let mut options = vec![access.to_owned(), "rbind".to_owned()];
         if request.inspection {
@@ -152,7 +157,7 @@ impl GraphDriver for Vfs {
     }
 
     fn mount(&self, layer: LayerRef<'_>, request: &MountRequest<'_>, target: &Path) -> DriverResult<Mounted> {
-        let folder = self.check_writable(layer, request)?;
+        let folder = self.check_request(layer, request)?;
         if !self.privilege.may_mount() {
             let reason = format!(
                 "mounts need root, or a user namespace of one's own (unshare --user --map-root-user --mount); \

@@ -13,6 +13,7 @@ mod mounting;
 mod parents;
 mod programs;
 mod replacing;
+mod requests;
 mod rootless;
 mod sizes;
 mod snapshots;
@@ -41,6 +42,7 @@ const GROUPS: &[&[Case]] = &[
     links::CASES,
     extents::CASES,
     specials::CASES,
+    requests::CASES,
 ];
 
 /// Every case, in the order of the themes.
