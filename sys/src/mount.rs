@@ -106,12 +106,23 @@ fn set_folder(context: BorrowedFd<'_>, key: &str, folder: &Path, held: &mut Vec<
     Ok(fsconfig_set_string(context, key, through_descriptor(folder, held)?.as_os_str())?)
 }
 
-fn through_descriptor(folder: &Path, held: &mut Vec<OwnedFd>) -> io::Result<std::ffi::OsString> {
+/// The folder below a descriptor that is held: with its last two names where they are plain, as the mount table shows what is
+/// given here, and whoever asks there what is mounted looks for those.
+fn through_descriptor(folder: &Path, held: &mut Vec<OwnedFd>) -> io::Result<PathBuf> {
+    let above = folder.parent().and_then(Path::parent);
+    let named = above.and_then(|above| Some((above, folder.strip_prefix(above).ok()?)));
+    let (open, rest) = named.filter(|(_, rest)| is_plain(rest)).unwrap_or((folder, Path::new("")));
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let descriptor = rustix::fs::open(folder, flags, Mode::empty())?;
+    let descriptor = rustix::fs::open(open, flags, Mode::empty())?;
     let path = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
     held.push(descriptor);
-    Ok(path.into())
+    Ok(if rest.as_os_str().is_empty() { path.into() } else { Path::new(&path).join(rest) })
+}
+
+/// Whether the kernel takes a path's end as it is, behind that of a descriptor.
+fn is_plain(rest: &Path) -> bool {
+    let bytes = rest.as_os_str().as_bytes();
+    bytes.len() < LONGEST_VALUE - 32 && !bytes.iter().any(|byte| matches!(byte, b'\\' | b','))
 }
 
 /// Adds what the kernel wrote into the context's log to the error.

@@ -10,6 +10,7 @@ mod extents;
 mod links;
 mod lists;
 mod mounting;
+mod names;
 mod parents;
 mod programs;
 mod replacing;
@@ -42,6 +43,7 @@ const GROUPS: &[&[Case]] = &[
     links::CASES,
     extents::CASES,
     specials::CASES,
+    names::CASES,
     requests::CASES,
 ];
 
