@@ -17,7 +17,13 @@ cases! {
 }
 
 /// A mount that is gone when the case ends, however it ends.
-struct Attached(PathBuf);
+pub(super) struct Attached(PathBuf);
+
+impl Attached {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
 
 impl Drop for Attached {
     fn drop(&mut self) {
@@ -31,7 +37,7 @@ fn run(program: &str, arguments: &[&str]) {
 }
 
 /// A file system of its own in a file, mounted by a loop device that goes with the mount.
-fn file_system(bench: &Bench, mkfs: &[&str]) -> Attached {
+pub(super) fn file_system(bench: &Bench, mkfs: &[&str]) -> Attached {
     let image = bench.folder().join("image");
     let target = bench.place("file-system");
     fs::File::create(&image).unwrap().set_len(400 << 20).unwrap();

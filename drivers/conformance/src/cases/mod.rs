@@ -1,10 +1,15 @@
 //! The one table of cases.
 
+mod access;
+mod accounts;
+mod advertised;
 mod applying;
+mod attributes;
 mod backing;
 mod basic;
 mod changing;
 mod committing;
+mod deletions;
 mod depth;
 mod extents;
 mod links;
@@ -16,9 +21,11 @@ mod programs;
 mod replacing;
 mod requests;
 mod rootless;
+mod roots;
 mod sizes;
 mod snapshots;
 mod specials;
+mod times;
 mod together;
 
 use crate::case::Case;
@@ -41,10 +48,17 @@ const GROUPS: &[&[Case]] = &[
     backing::CASES,
     rootless::CASES,
     links::CASES,
+    access::CASES,
+    attributes::CASES,
+    times::CASES,
     extents::CASES,
     specials::CASES,
     names::CASES,
+    deletions::CASES,
+    roots::CASES,
     requests::CASES,
+    accounts::CASES,
+    advertised::CASES,
 ];
 
 /// Every case, in the order of the themes.
