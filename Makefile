@@ -1,5 +1,6 @@
 # make demo   builds, and shows what Plywood does on an image made of this machine's own files
 # make test   installs the few Debian packages the tests need, if missing, then runs everything
+# make soak STEPS=N [SEED=N]   N random steps on each driver, compared with the oracle in memory after each
 # make lint   rustfmt, clippy and rustdoc, with warnings as errors
 # make deny   licences, bans and sources of all crates, by cargo-deny (takes minutes to build the first time)
 # make fuzz SECONDS=20   every fuzz target for so many seconds (fuzz/README.md)
@@ -7,7 +8,7 @@
 # make vm-shell  a shell there, with the program `plywood`
 # make engines-soak   containerd under load: 10 imports at once and 200 containers on every driver
 # make corpus-test CORPUS=DIR   the large image: the mounted tree against an independent tool, memory, speed
-.PHONY: all demo test lint deny packages fuzz vm-packages vm-test vm-shell corpus-test engines-soak
+.PHONY: all demo test soak lint deny packages fuzz vm-packages vm-test vm-shell corpus-test engines-soak
 
 CARGO ?= cargo
 SECONDS ?= 20
@@ -25,6 +26,13 @@ demo:
 test: packages
 	$(CARGO) test --workspace --all-targets --no-fail-fast
 	$(CARGO) test --workspace --doc --quiet
+
+# Sequences that fail are made shorter and written down: see drivers/conformance/src/oracle/mod.rs.
+soak: STEPS ?= 100000
+soak: SEED ?= $(shell date +%s)
+soak:
+	PLYWOOD_ORACLE_STEPS=$(STEPS) PLYWOOD_ORACLE_SEED=$(SEED) \
+		$(CARGO) test --release --quiet --test oracle -- oracle::random
 
 lint:
 	$(CARGO) fmt --all --check

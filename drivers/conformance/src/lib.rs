@@ -42,6 +42,7 @@ mod harness;
 pub mod listing;
 mod machine;
 mod need;
+pub mod oracle;
 mod recipes;
 mod subject;
 pub mod tarball;
