@@ -44,6 +44,7 @@ mod machine;
 mod need;
 pub mod oracle;
 mod recipes;
+pub mod sequences;
 mod subject;
 pub mod tarball;
 
