@@ -12,10 +12,10 @@ use plywood_graphdriver::{Change, ChangeKind, DriverResult};
 use rustix::fs::{FileType, Stat};
 
 use crate::fail::Attempt;
-use crate::linked::Linked;
+use crate::linked::Links;
 use crate::markers::Markers;
 use crate::metadata::{Metadata, file_type, is_folder, status_changed};
-use crate::resolve::{self, Node, open_folder};
+use crate::resolve::{Node, open_folder};
 use crate::stack::{Found, Stack};
 use crate::{file, folder, path, xattr};
 
@@ -30,7 +30,7 @@ pub enum Layer<'a> {
 }
 
 impl<'a> Layer<'a> {
-    fn root(self) -> BorrowedFd<'a> {
+    pub(crate) fn root(self) -> BorrowedFd<'a> {
         match self {
             Self::Upper(root, _) | Self::Whole(root, _) => root,
         }
@@ -77,7 +77,7 @@ pub fn differences(
     let stat = rustix::fs::fstat(&root).attempt("look up", b"")?;
     let _permit = folder::Permit::hold(root.as_fd()).attempt("open layer", b"")?;
     let found = below.find(b"")?;
-    let mut walk = Walk { layer, below, visit, ancestors: Vec::new(), linked: None };
+    let mut walk = Walk { layer, below, visit, ancestors: Vec::new(), links: Links::new(layer) };
     let (kind, differs) = match &found {
         Some(found) => (ChangeKind::Modified, walk.metadata_differs(Node::new(&root, b"."), &stat, found)?),
         None => (ChangeKind::Added, true),
@@ -124,8 +124,7 @@ struct Walk<'a, 'v> {
     below: &'a mut Stack,
     visit: &'v mut dyn FnMut(&Difference<'_>) -> DriverResult<()>,
     ancestors: Vec<Ancestor>,
-    /// Read when first asked for: it takes a walk over all that is below.
-    linked: Option<Linked>,
+    links: Links<'a>,
 }
 
 impl Walk<'_, '_> {
@@ -234,36 +233,16 @@ impl Walk<'_, '_> {
         if Metadata::of(stat) != Metadata::of(old) {
             return Ok(true);
         }
-        if !self.layer.may_differ(stat) {
-            return Ok(false);
-        }
-        // An inode with several names belongs to all of them: a new name makes the others part of the layer.
-        if stat.st_nlink > 1 || (old.st_nlink > 1 && self.is_parted(old, at)?) {
+        let written = self.layer.may_differ(stat);
+        // Moving a folder gives a file in it another name and leaves its status alone.
+        if self.links.differ(self.below, stat, old, at, written)? {
             return Ok(true);
+        }
+        if !written {
+            return Ok(false);
         }
         Ok(self.xattrs_differ(node, found).attempt("read extended attributes", at)?
             || content_differs(node, stat, found).attempt("compare", at)?)
-    }
-
-    /// Whether a file that has but one name, and had more, is no longer the same file as what has one of these names now:
-    /// overlayfs makes it a file of its own when it copies it up, be it for nothing. Of an upper layer this is said even
-    /// if it deletes the other names.
-    fn is_parted(&mut self, old: &Stat, at: &[u8]) -> DriverResult<bool> {
-        if self.linked.is_none() {
-            self.linked = Some(Linked::read(self.below)?);
-        }
-        let mut others = self.linked.iter().flat_map(|linked| linked.others(old, at));
-        match self.layer {
-            Layer::Upper(..) => Ok(others.next().is_some()),
-            Layer::Whole(root, _) => {
-                for other in others {
-                    if resolve::find(root, other)?.is_some() {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
-            }
-        }
     }
 
     fn metadata_differs(&self, node: Node<'_>, stat: &Stat, found: &Found) -> DriverResult<bool> {
