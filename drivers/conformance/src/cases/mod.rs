@@ -16,7 +16,9 @@ mod links;
 mod lists;
 mod mounting;
 mod names;
+mod opaque;
 mod parents;
+mod places;
 mod programs;
 mod replacing;
 mod requests;
@@ -59,6 +61,8 @@ const GROUPS: &[&[Case]] = &[
     requests::CASES,
     accounts::CASES,
     advertised::CASES,
+    places::CASES,
+    opaque::CASES,
 ];
 
 /// Every case, in the order of the themes.
