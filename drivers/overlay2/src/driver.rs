@@ -5,8 +5,8 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use plywood_graphdriver::{
-    Access, Applied, ApplyOptions, Capabilities, Change, Contents, DriverResult, DriverStatus, GraphDriver,
-    LayerId, LayerRef, MountRequest, MountSpec, Mounted, Resettle, Usage,
+    Access, Applied, ApplyOptions, Capabilities, Change, Contents, DriverError, DriverResult, DriverStatus,
+    ErrorKind, GraphDriver, LayerId, LayerRef, MountRequest, MountSpec, Mounted, Resettle, Usage,
 };
 use plywood_sys::identity::Privilege;
 use plywood_tree::changes::{Layer, changes};
@@ -146,6 +146,10 @@ impl GraphDriver for Overlay2 {
     }
 
     fn remove(&self, id: &LayerId) -> DriverResult<()> {
+        if let Some(target) = self.links.mounted_at(id)? {
+            let reason = format!("it is mounted at {}: unmount it first", target.display());
+            return Err(DriverError::new(ErrorKind::InUse, "remove layer", reason).on(id));
+        }
         // The link first: what is half removed is then still listed, and removed again.
         self.links.remove(id)?;
         self.home.remove(id)

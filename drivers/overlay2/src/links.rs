@@ -60,6 +60,24 @@ impl Links {
         Err(DriverError::new(plywood_graphdriver::ErrorKind::Corrupt, "make link", reason).at(&self.path))
     }
 
+    /// Where an engine mounted the layer by a link: the mount table then has the link's name and not the id.
+    pub(crate) fn mounted_at(&self, id: &LayerId) -> DriverResult<Option<PathBuf>> {
+        let target = target_of(id);
+        let whole = digits(id);
+        let mut links = Vec::new();
+        for name in [&whole[..SHORT], &whole] {
+            if self.leads_to(name, &target)? {
+                links.push(format!("/{LINKS}/{name}"));
+            }
+        }
+        let mounts = plywood_sys::mountinfo::read()
+            .map_err(|error| DriverError::system("read mounts", error).at(&self.path))?;
+        let folders = |options: &str| {
+            options.split([',', ':']).any(|folder| links.iter().any(|link| folder.ends_with(link.as_str())))
+        };
+        Ok(mounts.into_iter().find(|mount| folders(&mount.options)).map(|mount| mount.target))
+    }
+
     /// Removes the links of a layer; absent is `Ok`.
     pub(crate) fn remove(&self, id: &LayerId) -> DriverResult<()> {
         let target = target_of(id);
