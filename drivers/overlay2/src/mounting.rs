@@ -95,7 +95,9 @@ pub(crate) fn spec(
 ) -> DriverResult<MountSpec> {
     let overlay = overlay(home, facts, layer, request)?;
     let own = home.layer(layer.id)?.path.join(DIFF);
-    if layer.parents.is_empty() && (request.read_only || !request.stacked) {
+    // What is bound has the labels that it has.
+    let bound = request.label.is_none() && (request.read_only || !request.stacked);
+    if layer.parents.is_empty() && bound {
         let access = if request.read_only { "ro" } else { "rw" };
         let mut options = vec![access.to_owned(), "rbind".to_owned()];
         options.extend(flags(overlay.restrictions).filter(|flag| *flag != "ro").map(str::to_owned));
@@ -105,7 +107,7 @@ pub(crate) fn spec(
     for id in request.read_only.then_some(layer.id).into_iter().chain(layer.parents) {
         lower.push(named(id)?);
     }
-    if lower.is_empty() {
+    if lower.len() + usize::from(overlay.upper.is_some()) < 2 {
         lower.push(home.path().join(EMPTY));
     }
     overlay_spec(&Overlay { lower, ..overlay }).map_err(|error| error.on(layer.id))

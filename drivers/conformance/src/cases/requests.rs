@@ -27,7 +27,8 @@ cases! {
     specs_of_what_cannot_be_mounted_are_refused_as_the_mount_is: [Mounts],
 }
 
-const READ_ONLY: MountRequest<'static> = MountRequest { read_only: true, inspection: false, label: None };
+const READ_ONLY: MountRequest<'static> =
+    MountRequest { read_only: true, inspection: false, label: None, id_mapped: false, stacked: false };
 
 /// A program that says who it runs as.
 fn program() -> Vec<u8> {
