@@ -115,7 +115,7 @@ fn an_embedding_library_has_no_async() {
         .features(cargo_metadata::CargoOpt::NoDefaultFeatures)
         .exec()
         .expect("cargo metadata");
-    let resolve = metadata.resolve.expect("a resolved workspace");
+    let resolve = metadata.resolve.clone().expect("a resolved workspace");
     let by_id: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
     let name = |id: &cargo_metadata::PackageId| metadata[id].name.to_string();
     let root = resolve.nodes.iter().find(|node| name(&node.id) == "plywood").expect("the library");

@@ -149,8 +149,9 @@ fn one_of_several_commits_wins() {
     active(&bench, &store, "a", None, "1");
     let names: Vec<String> = (0..8).map(|number| format!("c{number}")).collect();
     let done: Vec<Result<_, GraphError>> = std::thread::scope(|scope| {
-        let commit = |name| scope.spawn(|| store.commit_snapshot(&new(name, None), "a").map(|_| ()));
-        let running: Vec<_> = names.iter().map(commit).collect();
+        let store = &store;
+        let commit = |name| scope.spawn(move || store.commit_snapshot(&new(name, None), "a").map(drop));
+        let running: Vec<_> = names.iter().map(String::as_str).map(commit).collect();
         running.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert_eq!(done.iter().filter(|result| result.is_ok()).count(), 1);

@@ -25,16 +25,20 @@ async fn once(
     parent: &str,
 ) -> Result<[Duration; 3], tonic::Status> {
     let (snapshotter, key, parent) = (snapshotter.to_owned(), "compared".to_owned(), parent.to_owned());
+    let mut taken = [Duration::ZERO; 3];
     let started = Instant::now();
     let labels = [("containerd.io/gc.root".to_owned(), "compare".to_owned())].into();
     let prepare =
         PrepareSnapshotRequest { snapshotter: snapshotter.clone(), key: key.clone(), parent, labels };
     client.prepare(in_namespace(prepare)).await?;
-    let prepared = started.elapsed();
+    taken[0] = started.elapsed();
+    let started = Instant::now();
     client.mounts(in_namespace(MountsRequest { snapshotter: snapshotter.clone(), key: key.clone() })).await?;
-    let mounted = started.elapsed();
+    taken[1] = started.elapsed();
+    let started = Instant::now();
     client.remove(in_namespace(RemoveSnapshotRequest { snapshotter, key })).await?;
-    Ok([prepared, mounted - prepared, started.elapsed() - mounted])
+    taken[2] = started.elapsed();
+    Ok(taken)
 }
 
 #[tokio::main]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long something may take that takes a fraction of a second on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub struct Engine {
     pub driver: &'static str,
@@ -124,9 +124,7 @@ impl Engine {
     pub fn wait(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         let started = Instant::now();
         while !holds(self) {
-            if started.elapsed() > PATIENCE {
-                panic!("{}: {what} does not come\n{}", self.driver, self.logs());
-            }
+            assert!(started.elapsed() <= PATIENCE, "{}: {what} does not come\n{}", self.driver, self.logs());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -135,7 +133,8 @@ impl Engine {
         let tail = |name: &str| {
             let text = std::fs::read_to_string(self.path(name)).unwrap_or_default();
             let lines: Vec<&str> = text.lines().rev().take(30).collect();
-            lines.into_iter().rev().map(|line| format!("{name}: {line}\n")).collect::<String>()
+            let lines: Vec<String> = lines.into_iter().rev().map(|line| format!("{name}: {line}")).collect();
+            lines.join("\n") + "\n"
         };
         tail("snapshotter.log") + &tail("containerd.log")
     }

@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::mounting::{Mounted, mount_all};
+use crate::mounting::mount_all;
 
 pub const DRIVERS: [&str; 2] = ["overlay2", "vfs"];
 
@@ -38,12 +38,15 @@ pub fn on_every_driver(case: fn(&Bench)) {
     }
 }
 
+/// How to stop the service, and how it ended.
+type Serving = (oneshot::Sender<()>, JoinHandle<Result<(), ServeError>>);
+
 pub struct Bench {
     pub driver: &'static str,
     pub folder: TempDir,
     pub runtime: Runtime,
     client: SnapshotsClient<Channel>,
-    pub serving: Option<(oneshot::Sender<()>, JoinHandle<Result<(), ServeError>>)>,
+    serving: Option<Serving>,
 }
 
 impl Bench {
@@ -230,16 +233,11 @@ impl Bench {
         folder.to_str().unwrap().to_owned()
     }
 
-    /// Mounts what came back at the folder, as containerd does.
-    pub fn mounted(&self, mounts: &[Mount], folder: &str) -> Mounted {
-        mount_all(mounts, Path::new(folder))
-    }
-
     /// Prepares a snapshot, changes its tree and commits it.
     pub fn layer(&self, name: &str, parent: &str, change: impl FnOnce(&Path)) {
         let key = self.work(&format!("{}-active", name.replace('/', "-")));
         let mounts = self.prepare(&key, parent).unwrap();
-        let mounted = self.mounted(&mounts, &key);
+        let mounted = mount_all(&mounts, &key);
         change(Path::new(&key));
         drop(mounted);
         self.commit(name, &key).unwrap();

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::bench::{Bench, on_every_driver};
+use crate::mounting::mount_all;
 use crate::trees::{Change, file, folder, folders, list, own, own_all, remove};
 
 /// Makes a snapshot of each change on the one before, and compares its tree, and a view of it, with a plain folder.
@@ -14,7 +15,7 @@ fn compare(bench: &Bench, name: &str, changes: &[Change]) {
     for (number, change) in changes.iter().enumerate() {
         let key = bench.work(&format!("{name}-{number}"));
         let mounts = bench.prepare(&key, &parent).unwrap();
-        let mounted = bench.mounted(&mounts, &key);
+        let mounted = mount_all(&mounts, &key);
         assert_eq!(list(Path::new(&key)), list(Path::new(&plain)), "{name}, layer {number}, before");
         change(Path::new(&plain));
         change(Path::new(&key));
@@ -24,7 +25,7 @@ fn compare(bench: &Bench, name: &str, changes: &[Change]) {
         bench.commit(&parent, &key).unwrap();
         let at = bench.work(&format!("{name}-{number}-view"));
         let mounts = bench.view(&at, &parent).unwrap();
-        let mounted = bench.mounted(&mounts, &at);
+        let mounted = mount_all(&mounts, &at);
         assert_eq!(list(Path::new(&at)), list(Path::new(&plain)), "{name}, layer {number}, seen");
         drop(mounted);
     }

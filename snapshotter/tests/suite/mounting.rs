@@ -19,7 +19,9 @@ impl Drop for Mounted {
     }
 }
 
-pub fn mount_all(mounts: &[Mount], target: &Path) -> Mounted {
+/// Mounts what came back at the folder.
+pub fn mount_all(mounts: &[Mount], target: impl AsRef<Path>) -> Mounted {
+    let target = target.as_ref();
     assert_eq!(mounts.len(), 1, "{mounts:?}");
     let one = mounts[0].clone();
     assert_eq!(one.target, "");

@@ -5,6 +5,7 @@ use std::path::Path;
 use tonic::Code;
 
 use crate::bench::on_every_driver;
+use crate::mounting::mount_all;
 use crate::trees::file;
 
 #[test]
@@ -47,7 +48,7 @@ fn what_others_stand_on_stays() {
 fn what_is_still_mounted_is_removed_once_it_is_not() {
     on_every_driver(|bench| {
         let key = bench.work("busy");
-        let mounted = bench.mounted(&bench.prepare(&key, "").unwrap(), &key);
+        let mounted = mount_all(&bench.prepare(&key, "").unwrap(), &key);
         bench.remove(&key).unwrap();
         assert_eq!(bench.stat(&key).unwrap_err().code(), Code::NotFound);
         bench.cleanup();
@@ -64,7 +65,7 @@ fn usage_is_the_layers_own() {
     on_every_driver(|bench| {
         bench.layer("a", "", |root| file(root, "f", &"x".repeat(10_000), 0o644));
         let key = bench.work("b");
-        let mounted = bench.mounted(&bench.prepare(&key, "a").unwrap(), &key);
+        let mounted = mount_all(&bench.prepare(&key, "a").unwrap(), &key);
         assert_eq!(bench.usage(&key).unwrap().size, 0);
         file(Path::new(&key), "g", &"x".repeat(5_000), 0o644);
         file(Path::new(&key), "h", "", 0o644);

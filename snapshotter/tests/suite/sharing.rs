@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::bench::{Bench, on_every_driver};
+use crate::mounting::mount_all;
 use crate::trees::{file, folder, list};
 
 /// Unpacks a layer in a namespace, as containerd's metadata store names it.
@@ -36,7 +37,7 @@ fn equal_layers_are_kept_once() {
         bench.cleanup();
         assert_eq!(bench.layers_on_disk(), 2);
         let at = bench.work("seen");
-        let mounted = bench.mounted(&bench.view("seen", &b2).unwrap(), &at);
+        let mounted = mount_all(&bench.view("seen", &b2).unwrap(), &at);
         assert!(
             list(Path::new(&at)).iter().any(|line| line.starts_with("folder/file") && line.contains("\"2\""))
         );
@@ -57,7 +58,7 @@ fn a_name_alone_shares_nothing() {
         bench.cleanup();
         assert_eq!(bench.layers_on_disk(), 2);
         let at = bench.work("seen");
-        let mounted = bench.mounted(&bench.view("seen", &good).unwrap(), &at);
+        let mounted = mount_all(&bench.view("seen", &good).unwrap(), &at);
         assert_eq!(std::fs::read_to_string(Path::new(&at).join("folder/file")).unwrap(), "honest");
         drop(mounted);
         // A third with the same tree finds the one that is equal.

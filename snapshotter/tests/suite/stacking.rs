@@ -8,6 +8,7 @@ use plywood_snapshotter::proto::snapshots::Kind;
 use tonic::Code;
 
 use crate::bench::{Bench, on_every_driver};
+use crate::mounting::mount_all;
 use crate::trees::{file, folder, list, remove};
 
 fn change(root: &Path, number: usize) {
@@ -32,7 +33,7 @@ fn a_view_of_128_layers_is_mounted() {
         let mut parent = String::new();
         for number in 0..128 {
             let key = bench.work(&format!("prepare-layer-{number}"));
-            let mounted = bench.mounted(&bench.prepare(&key, &parent).unwrap(), &key);
+            let mounted = mount_all(&bench.prepare(&key, &parent).unwrap(), &key);
             assert_eq!(list(Path::new(&key)), list(Path::new(&plain)), "layer {number}, before");
             change(Path::new(&plain), number);
             change(Path::new(&key), number);
@@ -45,7 +46,7 @@ fn a_view_of_128_layers_is_mounted() {
         let mounts = bench.view(&at, &parent).unwrap();
         let length: usize = mounts[0].options.iter().map(|option| option.len() + 1).sum();
         println!("{}: {length} bytes of options", bench.driver);
-        let mounted = bench.mounted(&mounts, &at);
+        let mounted = mount_all(&mounts, &at);
         assert_eq!(list(Path::new(&at)), list(Path::new(&plain)));
         drop(mounted);
     });
@@ -71,7 +72,7 @@ fn unpack(bench: &Bench, key: &str, write: impl FnOnce(&Path)) {
     let upper = mounts[0].options.iter().find_map(|option| option.strip_prefix("upperdir="));
     assert_eq!(mounts[0].r#type, "overlay", "{mounts:?}");
     let at = bench.work(&key.replace('/', "-"));
-    drop(bench.mounted(&mounts, &at));
+    drop(mount_all(&mounts, &at));
     write(Path::new(upper.unwrap()));
 }
 
@@ -96,7 +97,7 @@ fn a_parent_may_come_with_the_commit() {
     assert_eq!((info.parent.as_str(), info.kind()), (first, Kind::Committed));
     assert_eq!(bench.remove(first).unwrap_err().code(), Code::FailedPrecondition);
     let at = bench.work("seen");
-    let mounted = bench.mounted(&bench.view("seen", second).unwrap(), &at);
+    let mounted = mount_all(&bench.view("seen", second).unwrap(), &at);
     let names: Vec<String> =
         list(Path::new(&at)).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
     assert_eq!(names, ["kept", "new"]);
@@ -130,7 +131,7 @@ fn the_root_of_a_layer_is_as_in_its_parent() {
             std::os::unix::fs::chown(root, Some(7), Some(8)).unwrap();
         });
         let key = bench.work("b");
-        let mounted = bench.mounted(&bench.prepare(&key, "a").unwrap(), &key);
+        let mounted = mount_all(&bench.prepare(&key, "a").unwrap(), &key);
         let root = fs::metadata(&key).unwrap();
         assert_eq!((root.uid(), root.gid()), (7, 8));
         drop(mounted);

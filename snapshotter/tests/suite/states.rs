@@ -9,6 +9,7 @@ use plywood_snapshotter::proto::snapshots::Kind;
 use tonic::Code;
 
 use crate::bench::on_every_driver;
+use crate::mounting::mount_all;
 use crate::trees::{file, folders, list, remove};
 
 #[test]
@@ -25,7 +26,7 @@ fn the_basic_course() {
             remove(root, "a/b");
         };
         let preparing = bench.work("preparing");
-        let mounted = bench.mounted(&bench.prepare(&preparing, "").unwrap(), &preparing);
+        let mounted = mount_all(&bench.prepare(&preparing, "").unwrap(), &preparing);
         first(Path::new(&preparing));
         first(Path::new(&plain));
         drop(mounted);
@@ -36,7 +37,7 @@ fn the_basic_course() {
         assert_eq!(bench.stat(&preparing).unwrap_err().code(), Code::NotFound);
 
         let next = bench.work("next");
-        let mounted = bench.mounted(&bench.prepare(&next, &committed).unwrap(), &next);
+        let mounted = mount_all(&bench.prepare(&next, &committed).unwrap(), &next);
         assert_eq!(list(Path::new(&next)), list(Path::new(&plain)));
         second(Path::new(&next));
         second(Path::new(&plain));
@@ -52,7 +53,7 @@ fn the_basic_course() {
         assert!(listed.contains(&info) && listed.contains(&next_info) && listed.len() == 2);
 
         let seen = bench.work("seen");
-        let mounted = bench.mounted(&bench.view(&seen, &next_committed).unwrap(), &seen);
+        let mounted = mount_all(&bench.view(&seen, &next_committed).unwrap(), &seen);
         assert_eq!(list(Path::new(&seen)), list(Path::new(&plain)));
         drop(mounted);
         bench.remove(&seen).unwrap();
@@ -70,7 +71,7 @@ fn the_basic_course() {
 fn an_active_and_a_committed_snapshot_say_what_they_are() {
     on_every_driver(|bench| {
         let preparing = bench.work("preparing");
-        let mounted = bench.mounted(&bench.prepare(&preparing, "").unwrap(), &preparing);
+        let mounted = mount_all(&bench.prepare(&preparing, "").unwrap(), &preparing);
         file(Path::new(&preparing), "foo", "foo\n", 0o777);
         let info = bench.stat(&preparing).unwrap();
         assert_eq!((info.name.as_str(), info.parent.as_str()), (preparing.as_str(), ""));
@@ -143,7 +144,7 @@ fn a_view_is_read_only() {
             let at = bench.work(key);
             let mounts = bench.view(key, parent).unwrap();
             assert_eq!(mounts, bench.mounts(key).unwrap());
-            let mounted = bench.mounted(&mounts, &at);
+            let mounted = mount_all(&mounts, &at);
             let error = fs::write(Path::new(&at).join("new"), "content").unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem, "{key}");
             drop(mounted);
@@ -156,7 +157,7 @@ fn a_view_is_read_only() {
 fn a_fresh_root_has_the_mode_0755() {
     on_every_driver(|bench| {
         let preparing = bench.work("preparing");
-        let mounted = bench.mounted(&bench.prepare(&preparing, "").unwrap(), &preparing);
+        let mounted = mount_all(&bench.prepare(&preparing, "").unwrap(), &preparing);
         let mode = fs::metadata(&preparing).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o755);
         drop(mounted);

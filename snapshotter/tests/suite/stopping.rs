@@ -5,6 +5,7 @@ use std::path::Path;
 use tonic::Code;
 
 use crate::bench::{Bench, DRIVERS};
+use crate::mounting::mount_all;
 use crate::trees::{file, list};
 
 #[test]
@@ -14,7 +15,7 @@ fn what_was_there_is_there_after_a_stop() {
         bench.layer("a", "", |root| file(root, "f", "1", 0o644));
         let key = bench.work("active");
         let mounts = bench.prepare(&key, "a").unwrap();
-        let mounted = bench.mounted(&mounts, &key);
+        let mounted = mount_all(&mounts, &key);
         file(Path::new(&key), "g", "2", 0o644);
         bench.prepare("gone", "a").unwrap();
         bench.remove("gone").unwrap();
@@ -28,7 +29,7 @@ fn what_was_there_is_there_after_a_stop() {
         drop(mounted);
         bench.commit("b", &key).unwrap();
         let at = bench.work("seen");
-        let mounted = bench.mounted(&bench.view("seen", "b").unwrap(), &at);
+        let mounted = mount_all(&bench.view("seen", "b").unwrap(), &at);
         assert_eq!(list(Path::new(&at)).len(), 3);
         drop(mounted);
         bench.stop();
@@ -77,7 +78,7 @@ fn calls_that_are_under_way_are_finished() {
                 Ok(Ok(())) => drop(there.unwrap()),
                 // It was refused, or came when nobody listened any more: then nothing was done, or it was and will be found by a retry.
                 Ok(Err(code)) => {
-                    assert!(matches!(code, Code::Unavailable | Code::Unknown | Code::Cancelled), "{code:?}")
+                    assert!(matches!(code, Code::Unavailable | Code::Unknown | Code::Cancelled), "{code:?}");
                 }
                 Err(_) => assert!(there.is_err()),
             }

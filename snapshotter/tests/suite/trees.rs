@@ -16,11 +16,15 @@ pub fn folder(root: &Path, name: &str, mode: u32) {
 }
 
 pub fn folders(root: &Path, names: &[&str], mode: u32) {
-    names.iter().for_each(|name| folder(root, name, mode));
+    for name in names {
+        folder(root, name, mode);
+    }
 }
 
 pub fn own_all(root: &Path, names: &[&str], owner: u32) {
-    names.iter().for_each(|name| own(root, name, owner));
+    for name in names {
+        own(root, name, owner);
+    }
 }
 
 pub fn file(root: &Path, name: &str, content: &str, mode: u32) {

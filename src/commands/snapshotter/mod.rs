@@ -27,7 +27,9 @@ pub(crate) struct Snapshotter {
     /// The socket's owner as numbers; without the group it is that of the same number
     #[arg(long, value_name = "USER[:GROUP]", value_parser = owner)]
     socket_owner: Option<(u32, u32)>,
-    /// Offer Prometheus metrics at http://ADDRESS/metrics, ADDRESS being an IP address and a port
+    #[arg(
+        help = "Offer Prometheus metrics at http://ADDRESS/metrics, ADDRESS being an IP address and a port"
+    )]
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
     /// Print a configuration to install, and do nothing else
