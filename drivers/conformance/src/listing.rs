@@ -277,7 +277,8 @@ fn file(folder: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> Node {
     }
     let mut hasher = Hasher::new();
     let mut content = Vec::new();
-    let mut buffer = vec![0; 64 << 10];
+    // One byte more, to see the end.
+    let mut buffer = vec![0; usize::try_from(size_bytes).unwrap().saturating_add(1).min(64 << 10)];
     let mut read_bytes = 0;
     loop {
         let count = opened.read(&mut buffer).unwrap();
@@ -320,16 +321,31 @@ fn xattrs(folder: BorrowedFd<'_>, name: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut path = String::new();
     write!(path, "/proc/self/fd/{}/", folder.as_raw_fd()).unwrap();
     let path = [path.as_bytes(), name].concat();
-    let mut buffer = vec![0_u8; 64 << 10];
+    // Most nodes have none or few: a large buffer takes longer to make than to fill.
+    let mut buffer = [0_u8; 1 << 10];
+    let mut large = Vec::new();
     let list = match rustix::fs::llistxattr(&*path, &mut buffer[..]) {
         Ok(length) => buffer[..length].to_vec(),
+        Err(Errno::RANGE) => {
+            large.resize(64 << 10, 0);
+            let length = rustix::fs::llistxattr(&*path, &mut large[..]).unwrap();
+            large[..length].to_vec()
+        }
         Err(Errno::OPNOTSUPP) => Vec::new(),
         Err(error) => panic!("attributes of {}: {error}", name.escape_ascii()),
     };
     let mut found = Vec::new();
     for name in list.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        let length = rustix::fs::lgetxattr(&*path, name, &mut buffer[..]).unwrap();
-        found.push((name.to_vec(), buffer[..length].to_vec()));
+        let value = match rustix::fs::lgetxattr(&*path, name, &mut buffer[..]) {
+            Ok(length) => buffer[..length].to_vec(),
+            Err(Errno::RANGE) => {
+                large.resize(64 << 10, 0);
+                let length = rustix::fs::lgetxattr(&*path, name, &mut large[..]).unwrap();
+                large[..length].to_vec()
+            }
+            Err(error) => panic!("attribute {}: {error}", name.escape_ascii()),
+        };
+        found.push((name.to_vec(), value));
     }
     found.sort();
     found

@@ -151,17 +151,16 @@ impl System {
     /// What differs.
     pub fn check_all(&mut self, store: &Store) -> Result<(), Difference> {
         for layer in store.layers.keys() {
-            self.check(store, *layer)?;
-            let parents = &store.layers[layer].parents;
-            if self.diff(*layer, parents)? != self.diff(*layer, parents)? {
+            let diff = self.check(store, *layer)?;
+            if diff != self.diff(*layer, &store.layers[layer].parents)? {
                 return Err(format!("layer {layer}: two diffs of it are not the same bytes"));
             }
         }
         Ok(())
     }
 
-    /// Compares one layer: its tree, its changes, its diff, and what the diff makes of the parent's tree.
-    fn check(&mut self, store: &Store, layer: Layer) -> Result<(), Difference> {
+    /// Compares one layer: its tree, its changes, its diff, and what the diff makes of the parent's tree. Gives the diff.
+    fn check(&self, store: &Store, layer: Layer) -> Result<Vec<u8>, Difference> {
         let tree = &store.layers[&layer].tree;
         let expected = tree.listing();
         let seen = self.look(layer, &store.layers[&layer].parents)?;
@@ -174,10 +173,12 @@ impl System {
         let (right_lines, told_lines): (Vec<_>, Vec<_>) =
             (right.told().iter().map(line).collect(), told.iter().map(line).collect());
         same_lines(&format!("the changes of layer {layer}"), &right_lines, &told_lines)?;
-        let diff = read(&self.diff(layer, &store.layers[&layer].parents)?)?;
+        let tar = self.diff(layer, &store.layers[&layer].parents)?;
+        let diff = read(&tar)?;
         let written = members(&right, parent.as_ref(), &expected, Style::PLAIN);
         same_members(&format!("the diff of layer {layer}"), &written, &diff.all)?;
-        applies(store, layer, &diff, &expected)
+        applies(store, layer, &diff, &expected)?;
+        Ok(tar)
     }
 
     /// The tree of a layer as it is seen now.
@@ -289,7 +290,7 @@ impl System {
         let sealed = LayerRef::new(&id, &parents);
         self.driver.seal(sealed, None).map_err(failed("seal"))?;
         self.refuses_writes(sealed)?;
-        self.check(store, layer)
+        self.check(store, layer).map(drop)
     }
 
     fn refuses_writes(&self, layer: LayerRef<'_>) -> Result<(), Difference> {
