@@ -119,6 +119,12 @@ impl Bench {
         // The connection that the client holds is of a service with leases of its own.
         unreachable.temporary = 0;
         assert_eq!(unreachable, plywood_graph::Reclaimed::default(), "{}", self.driver);
+        if self.driver == "overlay2" {
+            for link in std::fs::read_dir(self.home().join("l")).unwrap() {
+                let link = link.unwrap().path();
+                assert!(link.is_dir(), "{} leads nowhere", link.display());
+            }
+        }
     }
 
     /// How many layers the driver has.
