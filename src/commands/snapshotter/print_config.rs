@@ -28,7 +28,7 @@ fn containerd(socket: &str, root: &str) -> String {
 [proxy_plugins.plywood]
   type = "snapshot"
   address = "{socket}"
-  # containerd 2.2 and younger, with the driver overlay2: layers of an image are unpacked at once.
+  # containerd 2.2 and newer, with the driver overlay2: layers of an image are unpacked at once.
   # capabilities = ["rebase"]
   [proxy_plugins.plywood.exports]
     root = "{root}"
