@@ -33,12 +33,12 @@ fn containerd(socket: &str, root: &str) -> String {
   [proxy_plugins.plywood.exports]
     root = "{root}"
 
-# For Kubernetes with containerd 1.x, whose file says version = 2:
+# For Kubernetes with containerd 1.x, whose file is of version 2:
 # [plugins."io.containerd.grpc.v1.cri".containerd]
 #   snapshotter = "plywood"
 #   disable_snapshot_annotations = false
 
-# For Kubernetes with containerd 2.x, whose file says version = 3:
+# For Kubernetes with containerd 2.x, whose file is of version 3:
 # [plugins."io.containerd.cri.v1.images"]
 #   snapshotter = "plywood"
 # [[plugins."io.containerd.transfer.v1.local".unpack_config]]
