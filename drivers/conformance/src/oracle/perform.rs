@@ -26,11 +26,14 @@ pub fn perform(root: &OwnedFd, operation: &Operation<Vec<u8>>, now: Timestamp) -
     let nodes = touched.node.into_iter().chain(folders);
     let wanted: Vec<Wanted<'_>> =
         nodes.map(|(path, new)| Wanted::before(root, path, new, operation.times, now)).collect();
-    act(root, &operation.act)?;
+    let done = act(root, &operation.act);
     for wanted in wanted {
-        wanted.set(root);
+        match done {
+            Ok(()) => wanted.set(root),
+            Err(_) => wanted.restore(),
+        }
     }
-    Ok(())
+    done
 }
 
 /// The time that a node is to have after an operation.
@@ -39,23 +42,32 @@ struct Wanted<'a> {
     held: Option<(OwnedFd, &'a [u8])>,
     path: &'a [u8],
     time: Timestamp,
+    /// The time that it had.
+    before: Option<Timestamp>,
 }
 
 impl<'a> Wanted<'a> {
     fn before(root: &OwnedFd, path: &'a [u8], new: bool, times: Times, now: Timestamp) -> Self {
         let held = if new { None } else { locate(root, path).ok() };
         let before = held.as_ref().and_then(|(folder, name)| stat(folder.as_fd(), name).ok());
-        let time = match before {
-            Some(stat) if times == Times::Kept => modified(&stat),
-            _ => now,
-        };
-        Self { held, path, time }
+        let before = before.map(|stat| modified(&stat));
+        let time = before.filter(|_| times == Times::Kept).unwrap_or(now);
+        Self { held, path, time, before }
     }
 
     fn set(self, root: &OwnedFd) {
-        let Self { held, path, time } = self;
+        let Self { held, path, time, .. } = self;
         let (folder, name) = held.unwrap_or_else(|| locate(root, path).expect("what was made is there"));
         set_modified(folder.as_fd(), name, time).expect("the times of what was touched can be set");
+    }
+
+    /// A refused operation may have touched folders all the same: overlayfs copies up what it is to rename before it finds that
+    /// it cannot (seen on Linux 6.18, the target being a folder that is not empty).
+    fn restore(self) {
+        let (Some((folder, name)), Some(before)) = (self.held, self.before) else { return };
+        if stat(folder.as_fd(), name).is_ok_and(|stat| modified(&stat) != before) {
+            set_modified(folder.as_fd(), name, before).expect("the times of what was touched can be set");
+        }
     }
 }
 
