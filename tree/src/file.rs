@@ -129,7 +129,9 @@ fn copy_bytes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, mut offset: u64, end: u6
 /// Those of reading.
 pub fn same_content(one: &OwnedFd, other: &OwnedFd) -> io::Result<bool> {
     let size_bytes = u64::try_from(rustix::fs::fstat(one)?.st_size).unwrap_or_default();
-    let mut buffers = (vec![0_u8; BUFFER_BYTES], vec![0_u8; BUFFER_BYTES]);
+    // Most files are small, and there are many.
+    let length = usize::try_from(size_bytes).map_or(BUFFER_BYTES, |size| size.min(BUFFER_BYTES));
+    let mut buffers = (vec![0_u8; length], vec![0_u8; length]);
     let mut holes = (Holes::new(one.as_fd()), Holes::new(other.as_fd()));
     let mut offset = 0;
     while offset < size_bytes {
