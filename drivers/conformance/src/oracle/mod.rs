@@ -28,6 +28,7 @@ pub mod hard_links;
 pub mod member;
 pub mod operation;
 pub mod perform;
+mod place;
 pub mod posix;
 mod run;
 pub mod store;

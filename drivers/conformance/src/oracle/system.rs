@@ -16,6 +16,7 @@ use super::compare::{all_carried, changes};
 use super::member::{Member, Members, Style, members, read};
 use super::operation::time;
 use super::perform::perform;
+use super::place::temporary_folder;
 use super::store::{Event, Layer, Store};
 use crate::listing::Listing;
 use crate::subject::Subject;
@@ -51,7 +52,7 @@ impl System {
     /// # Errors
     /// The driver's.
     pub fn open(subject: &Subject) -> Result<Self, Difference> {
-        let folder = tempfile::tempdir().map_err(|error| format!("make temporary folder: {error}"))?;
+        let folder = temporary_folder().map_err(|error| format!("make temporary folder: {error}"))?;
         let privilege = Privilege::probe().map_err(|error| format!("probe privilege: {error}"))?;
         let driver = (subject.open)(&folder.path().join(subject.name), privilege).map_err(failed("open"))?;
         Ok(Self { mounts: BTreeMap::new(), driver, folder, steps: 0, scratch: SCRATCH, prefix: prefix() })
