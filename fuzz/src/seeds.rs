@@ -261,3 +261,41 @@ const OPTIONS: [(&str, &[u8]); 9] = [
     ("label-with-categories", b"\x04lower\0other"),
     ("label-and-comma", b"\x04low,er\0\"other"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use crate::property;
+
+    /// Without libFuzzer, and so with any compiler: every seed keeps its property. One thread, as the sandbox is a thread's.
+    #[test]
+    fn every_seed_keeps_its_property() {
+        let targets: [(&str, fn(&[u8])); 10] = [
+            ("tar_bytes", property::tar_bytes::check),
+            ("tar_entries", property::tar_entries::check),
+            ("tar_differential", property::tar_differential::check),
+            ("decompress", property::decompress::check),
+            ("documents", property::documents::check),
+            ("mount_options", property::mount_options::check),
+            ("store_database", property::store_database::check),
+            ("recipe", property::recipe::check),
+            ("apply_canary", property::apply_canary::check),
+            ("apply_diff_apply", property::apply_diff_apply::check),
+        ];
+        let only = std::env::var("TARGET").ok();
+        for (target, check) in
+            targets.into_iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name))
+        {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
+            let mut seeds: Vec<_> = fs::read_dir(folder).unwrap().map(|seed| seed.unwrap().path()).collect();
+            seeds.sort();
+            assert!(seeds.len() > 5, "{target} has few seeds");
+            for seed in seeds {
+                println!("{}", seed.display());
+                check(&fs::read(seed).unwrap());
+            }
+        }
+    }
+}

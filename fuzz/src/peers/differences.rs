@@ -44,7 +44,34 @@ const KNOWN: &[Difference] = &[
                  for type 1 to 6 no data is stored), as GNU tar, Go and Python read it",
         applies: |found| found.after_odd_content,
     },
+    Difference {
+        peer: Peer::TarCrate,
+        reason: "the crate takes one NUL off a GNU long name, and leaves the others in it; no file can have such a name, and GNU tar, \
+                 Go and Python end it at the first",
+        applies: |found| found.ours == found.theirs.map(Listed::without_nuls).as_ref(),
+    },
+    Difference {
+        peer: Peer::Python,
+        reason: "Python takes what a GNU header has in the place of POSIX's prefix, the time of access say, for a \
+                 prefix; GNU tar, Go and the crate do not",
+        applies: |found| {
+            has_block(found.raw, |block| block[257..265] == *b"ustar  \0" && block[345] != 0)
+                && adds_prefix(found)
+        },
+    },
 ];
+
+/// Whether the entry has such a block among its headers.
+fn has_block(raw: &[u8], is: fn(&[u8]) -> bool) -> bool {
+    raw.chunks_exact(512).any(is)
+}
+
+/// Whether the peer's name is Plywood's with something in front.
+fn adds_prefix(found: &Found<'_>) -> bool {
+    let (Some(ours), Some(theirs)) = (found.ours, found.theirs) else { return false };
+    theirs.name.strip_suffix(&ours.name[..]).is_some_and(|prefix| prefix.ends_with(b"/"))
+        && Listed { name: ours.name.clone(), ..theirs.clone() } == *ours
+}
 
 /// Why a difference is all right; nothing where it is not known.
 pub fn reason(found: &Found<'_>) -> Option<&'static str> {

@@ -36,6 +36,18 @@ impl Listed {
     }
 }
 
+impl Listed {
+    /// The same with names that end before their last NULs.
+    pub fn without_nuls(&self) -> Self {
+        let ended = |name: &[u8]| {
+            let end = name.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            name[..end].to_vec()
+        };
+        let (name, target) = (ended(&self.name), ended(&self.target));
+        Self { name: without_slashes(&name).to_vec(), target, ..self.clone() }
+    }
+}
+
 fn without_slashes(mut name: &[u8]) -> &[u8] {
     while let Some(shorter) = name.strip_suffix(b"/") {
         name = shorter;
