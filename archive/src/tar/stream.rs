@@ -110,8 +110,8 @@ impl<R: BufRead, O: Observer> Stream<R, O> {
         }
     }
 
-    /// Reads `length` bytes of an extension header and the padding after them. The caller has checked `length`
-    /// against a limit.
+    /// Reads `length` bytes of an extension header and the padding after them, which must begin with a zero: Python reads on in
+    /// it otherwise. The caller has checked `length` against a limit.
     pub(super) fn extension(&mut self, length: u64, within: &'static str) -> Result<Vec<u8>, TarErrorKind> {
         let mut bytes = Vec::with_capacity(
             usize::try_from(length).map_or(FIRST_CAPACITY, |length| length.min(FIRST_CAPACITY)),
@@ -123,7 +123,17 @@ impl<R: BufRead, O: Observer> Stream<R, O> {
                 passed => left -= passed as u64,
             }
         }
-        self.skip(padding(length), within)?;
+        let mut left = padding(length);
+        let mut first = None;
+        while left > 0 {
+            match self.pass(left, &mut |piece| first = first.or(piece.first().copied()))? {
+                0 => return Err(TarErrorKind::Truncated { within }),
+                passed => left -= passed as u64,
+            }
+        }
+        if first.is_some_and(|byte| byte != 0) {
+            return Err(TarErrorKind::Extension { reason: "an extension header goes on past its size" });
+        }
         Ok(bytes)
     }
 }

@@ -70,6 +70,17 @@ fn what_only_some_readers_see_without_the_mark_of_ustar_is_refused() {
 }
 
 #[test]
+fn an_extension_header_ends_where_its_size_says() {
+    for (typeflag, data) in [(b'L', b"long".to_vec()), (b'K', b"long".to_vec()), (b'x', record("uid", b"7"))]
+    {
+        let mut bytes = archive(&[extension(typeflag, &data), file(b"f", b"")]);
+        assert!(read(&bytes).is_ok());
+        bytes[512 + data.len()] = b'x';
+        assert!(matches!(refused(&bytes), TarErrorKind::Extension { .. }), "{typeflag}");
+    }
+}
+
+#[test]
 fn a_folder_without_a_type_is_one_by_header_and_extension() {
     let described = |own: &str, name: &[u8]| archive(&[pax(&[("path", own)]), header(name, 0, 0)]);
     assert_eq!(read(&described("d/", b"decoy/")).unwrap()[0].0.kind, Kind::Directory);
