@@ -42,7 +42,20 @@ fn row_15_a_whiteout_of_the_folder_itself_or_its_parent_is_refused() {
 
 #[test]
 fn nothing_is_below_a_whiteout() {
-    assert_marker_refused(&[".wh.d/f", "d/.wh.x/y", ".wh./f"], "reserved for whiteouts");
+    assert_marker_refused(&[".wh.d/f", "d/.wh.x/y", ".wh./f", ".wh.d/.wh.f"], "reserved for whiteouts");
+}
+
+#[test]
+fn nothing_is_below_a_whiteout_by_way_of_a_link() {
+    on_each_driver(|stage| {
+        for name in ["l/f", "l/.wh.f", "l/.wh..wh..opq"] {
+            let tar = Crafted::new().symlink("l", ".wh.d").file(name, b"").end();
+            stage.refuse(None, &tar, Refusal::invalid(".wh.d", "reserved for whiteouts"));
+        }
+        let base = stage.accept(None, &Crafted::new().symlink("l", "/.wh.d").end());
+        let tar = Crafted::new().file("l/f", b"").end();
+        stage.refuse(Some(&base), &tar, Refusal::invalid(".wh.d", "reserved for whiteouts"));
+    });
 }
 
 #[test]

@@ -138,11 +138,12 @@ impl<'a> Unpacker<'a> {
         let cleaned =
             path::clean(&entry.path).map_err(|problem| refuse("apply", &entry.path, problem.to_string()))?;
         let Some((parent, name)) = path::split(&cleaned) else { return self.root(entry) };
-        if name.starts_with(WHITEOUT_PREFIX) {
-            return self.marker(parent, name, reader.observer_mut());
-        }
+        // Before the name itself is looked at: a whiteout below a marker has no folder to be in.
         if parent.split(|byte| *byte == b'/').any(|component| component.starts_with(WHITEOUT_PREFIX)) {
             return below_marker(parent, &cleaned);
+        }
+        if name.starts_with(WHITEOUT_PREFIX) {
+            return self.marker(parent, name, reader.observer_mut());
         }
         match &entry.kind {
             Kind::Regular => self.regular(parent, name, entry, reader),

@@ -9,7 +9,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::fail::{Attempt, refuse};
-use crate::markers::Markers;
+use crate::markers::{Markers, WHITEOUT_PREFIX};
 use crate::metadata::file_type;
 use crate::pending::Pending;
 use crate::resolve::{Node, open_folder};
@@ -189,6 +189,12 @@ impl Parents {
         shown: Vec<u8>,
         pending: &mut Pending<'_>,
     ) -> DriverResult<Advance> {
+        // By its own name an entry does not get here, but a link may lead here.
+        if component.starts_with(WHITEOUT_PREFIX) {
+            let reason =
+                "a link leads into a folder whose name begins with '.wh.', which is reserved for whiteouts";
+            return Err(refuse("apply", &shown, reason));
+        }
         let node = Node::new(&from.at.folder, component);
         if self.markers.remove_whiteout(node).attempt("replace whiteout", &shown)? {
             return self.make_opaque(from, component, shown, pending);
