@@ -145,7 +145,7 @@ impl Stage {
     /// Nothing but layers is in the driver's folder, and nothing but what the driver makes in a layer's.
     fn assert_contained(&self) {
         let folder = self.canary.driver_folder();
-        for name in names(&folder).into_iter().filter(|name| name != "empty") {
+        for name in names(&folder).into_iter().filter(|name| !["empty", "l"].contains(&name.as_str())) {
             assert!(name.parse::<LayerId>().is_ok(), "{name} in the driver's folder");
             for inner in names(&folder.join(&name)) {
                 assert!(OWN_NAMES.contains(&inner.as_str()), "{inner} in a layer's folder");
