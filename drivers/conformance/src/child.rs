@@ -8,18 +8,17 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
-use nix::mount::MsFlags;
-use nix::sched::CloneFlags;
 use rustix::process::{Pid, Signal};
 
 use crate::bench::Bench;
 use crate::cases;
 use crate::census::{self, Census, Mounts};
 use crate::faulty::Fault;
+use crate::own_mounts;
 use crate::subject::Subject;
 
 /// The argument before the name of the one case to run.
@@ -159,16 +158,7 @@ fn own_folder() -> (PathBuf, Option<tempfile::TempDir>) {
 /// Gives the process mounts of its own, and makes it the parent of daemons that its children leave behind, so that it sees them.
 fn set_apart() -> Mounts {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
-    match nix::sched::unshare(CloneFlags::CLONE_NEWNS) {
-        Ok(()) => {
-            let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-            nix::mount::mount(None::<&Path>, "/", None::<&Path>, flags, None::<&Path>).unwrap();
-            Mounts::All
-        }
-        // Without privilege the case mounts nothing either.
-        Err(nix::errno::Errno::EPERM) => Mounts::BelowTheFolder,
-        Err(error) => panic!("mount namespace: {error}"),
-    }
+    if own_mounts::take() { Mounts::All } else { Mounts::BelowTheFolder }
 }
 
 fn complain(text: &str) {

@@ -43,6 +43,7 @@ pub mod listing;
 mod machine;
 mod need;
 pub mod oracle;
+mod own_mounts;
 mod recipes;
 pub mod sequences;
 mod subject;

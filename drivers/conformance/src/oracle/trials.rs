@@ -8,9 +8,10 @@ use plywood_sys::identity::Privilege;
 
 use super::run::{Failure, random, replay};
 use super::transition::Transition;
+use crate::own_mounts;
 use crate::subject::Subject;
 
-/// How many steps a run takes that nobody asked for more: some twenty seconds.
+/// How many steps a run takes that nobody asked for more: some ten seconds.
 const STEPS: u64 = 4000;
 /// The seed of a run that nobody gave one: the same each time, so that who did not break it is not blamed.
 const SEED: u64 = 3;
@@ -22,6 +23,7 @@ const SEED: u64 = 3;
 #[must_use]
 pub fn main(subjects: &[Subject], kept: &Path) -> ExitCode {
     let arguments = Arguments::from_args();
+    own_mounts::take();
     let mut trials = Vec::new();
     for subject in subjects {
         let others: Vec<Subject> =

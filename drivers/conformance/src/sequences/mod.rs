@@ -24,12 +24,14 @@ use libtest_mimic::{Arguments, Trial};
 use crate::oracle::operation::Times;
 use crate::oracle::system::System;
 use crate::oracle::trial;
+use crate::own_mounts;
 use crate::subject::Subject;
 
 /// Runs all sequences on drivers, as the arguments of this process say: those of cargo's own tests.
 #[must_use]
 pub fn main(subjects: &[Subject]) -> ExitCode {
     let arguments = Arguments::from_args();
+    own_mounts::take();
     let mut trials: Vec<Trial> = Vec::new();
     for subject in subjects {
         for (times, told) in [(Times::Set, "times_set"), (Times::Kept, "times_kept")] {
