@@ -70,6 +70,9 @@ impl Links {
                 links.push(format!("/{LINKS}/{name}"));
             }
         }
+        if links.is_empty() {
+            return Ok(None);
+        }
         let mounts = plywood_sys::mountinfo::read()
             .map_err(|error| DriverError::system("read mounts", error).at(&self.path))?;
         let folders = |options: &str| {
