@@ -47,6 +47,8 @@ pub enum Act<P> {
     Rmdir { at: P },
     /// `rm -r`.
     RemoveTree { at: P },
+    /// `rm -r` of a folder, which is then made again: what was in it is gone, it is there.
+    Remake { at: P },
     /// `mv -T`: `rename(2)`, or where that cannot be, the folder made anew and all in it moved.
     Rename { from: P, to: P },
     /// `link(2)`.
@@ -252,6 +254,7 @@ impl<P> Act<P> {
             Self::Mkdir { at, mode } => Act::Mkdir { at: path(at), mode: *mode },
             Self::Rmdir { at } => Act::Rmdir { at: path(at) },
             Self::RemoveTree { at } => Act::RemoveTree { at: path(at) },
+            Self::Remake { at } => Act::Remake { at: path(at) },
             Self::Rename { from, to } => Act::Rename { from: path(from), to: path(to) },
             Self::Link { from, to } => Act::Link { from: path(from), to: path(to) },
             Self::Symlink { at, target } => Act::Symlink { at: path(at), target: *target },
@@ -289,6 +292,7 @@ impl Act<Vec<u8>> {
         let touched = |node, names| Touched { node, names };
         match self {
             Self::Create { at, .. }
+            | Self::Remake { at }
             | Self::Mkdir { at, .. }
             | Self::Symlink { at, .. }
             | Self::Mknod { at, .. } => touched(Some((at, true)), vec![at]),

@@ -12,7 +12,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::operation::{Act, Operation, Text, Times, split};
-use super::posix::{OVERWRITTEN_BYTES, check_xattr};
+use super::posix::{OVERWRITTEN_BYTES, REMADE_MODE, check_xattr};
 
 /// Does an operation on the tree below an open folder, and sets the times of what it touched.
 ///
@@ -91,6 +91,14 @@ fn act(root: &OwnedFd, act: &Act<Vec<u8>>) -> Result<(), Errno> {
         Act::Unlink { at } => place(root, at, |folder, name| unlink(folder, name, AtFlags::empty())),
         Act::Rmdir { at } => place(root, at, |folder, name| unlink(folder, name, AtFlags::REMOVEDIR)),
         Act::RemoveTree { at } => place(root, at, remove_tree),
+        Act::Remake { at } => place(root, at, |folder, name| {
+            if FileType::from_raw_mode(stat(folder, name)?.st_mode) != FileType::Directory {
+                return Err(Errno::NOTDIR);
+            }
+            remove_tree(folder, name)?;
+            rustix::fs::mkdirat(folder, name, Mode::RWXU)?;
+            chmod(folder, name, REMADE_MODE)
+        }),
         Act::Mkdir { at, mode } => place(root, at, |folder, name| {
             rustix::fs::mkdirat(folder, name, Mode::RWXU)?;
             chmod(folder, name, *mode)

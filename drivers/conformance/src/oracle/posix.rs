@@ -51,6 +51,7 @@ impl Doing<'_> {
             Act::Mkdir { at, mode } => self.make(at, What::Folder(BTreeMap::new()), *mode),
             Act::Rmdir { at } => self.rmdir(at),
             Act::RemoveTree { at } => self.remove_tree(at),
+            Act::Remake { at } => self.remake(at),
             Act::Rename { from, to } => self.rename(from, to),
             Act::Link { from, to } => self.link(from, to),
             Act::Symlink { at, target } => self.make(at, What::Symlink(target.bytes().to_vec()), 0o777),
@@ -165,6 +166,16 @@ impl Doing<'_> {
         self.tree.child(folder, name).ok_or(Errno::NOENT)?;
         self.tree.remove(folder, name);
         Ok(())
+    }
+
+    fn remake(&mut self, at: &[u8]) -> Result<(), Errno> {
+        let (folder, name) = self.tree.place(at)?;
+        let number = self.tree.child(folder, name).ok_or(Errno::NOENT)?;
+        if !self.tree.inode(number).is_folder() {
+            return Err(Errno::NOTDIR);
+        }
+        self.tree.remove(folder, name);
+        self.make(at, What::Folder(BTreeMap::new()), REMADE_MODE)
     }
 
     fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<(), Errno> {
@@ -308,6 +319,9 @@ fn file_type(what: &What) -> FileType {
         What::Block(_) => FileType::BlockDevice,
     }
 }
+
+/// The mode of what [`Act::Remake`] makes.
+pub const REMADE_MODE: u32 = 0o755;
 
 /// How much [`Act::Overwrite`] writes.
 pub const OVERWRITTEN_BYTES: usize = 3;

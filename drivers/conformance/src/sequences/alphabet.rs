@@ -21,14 +21,14 @@ const FIXED: [Step; 9] = [
     Act::SetXattr { at: b"d", attribute: Attribute::Plain, value: 2 },
     Act::Mkdir { at: b"e", mode: 0o2775 },
     Act::Symlink { at: b"s", target: Target(0) },
-    Act::SetXattr { at: b"d/f", attribute: Attribute::Capability, value: 1 },
+    Act::SetXattr { at: b"a", attribute: Attribute::Capability, value: 1 },
 ];
 
 /// What may be done, each with a name that is short enough for a test's.
 pub const ALPHABET: [(&str, Step); 26] = [
     ("write_a", Act::Write { at: b"a", text: Text::Short(5) }),
     ("append_b", Act::Append { at: b"b", text: Text::Short(2) }),
-    ("truncate_d_f", Act::Truncate { at: b"d/f", size_bytes: 1 }),
+    ("rewrite_d_f", Act::Write { at: b"d/f", text: Text::Short(8) }),
     ("create_n", Act::Create { at: b"n", mode: 0o600, text: Text::Short(1) }),
     ("create_d_n", Act::Create { at: b"d/n", mode: 0o600, text: Text::Empty }),
     ("unlink_a", Act::Unlink { at: b"a" }),
