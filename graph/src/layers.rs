@@ -161,12 +161,17 @@ impl Inner {
             Made::Lasting => None,
         };
         let id = random_layer_id()?;
-        let parents = self.database.write(|transaction| {
+        let stage = |transaction: &Transaction<'_>| {
             first(transaction)?;
             let parents = hold_base(transaction, lease, parent)?;
             layers::insert_staging(transaction, &id, None, lease.id(), self.now())?;
             Ok(parents)
-        })?;
+        };
+        let parents = match made {
+            Made::Durable => self.database.write(stage)?,
+            // Synced with the commit, moments later: what a power cut leaves between them is an empty folder, for the collection.
+            Made::Lasting => self.database.write_without_sync(stage)?,
+        };
         let made = self.driver.snapshot(LayerRef::new(&id, &parents), access).map_err(GraphError::from);
         if let Err(error) = made.and_then(|()| self.make_durable(witness.as_ref())) {
             self.abandon(std::slice::from_ref(&id), lease);

@@ -4,7 +4,7 @@
 //! lease is alive exactly while its file is locked: no process ids, no time-outs.
 
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use plywood_graphdriver::LayerId;
 use rusqlite::Transaction;
@@ -35,14 +35,50 @@ pub(crate) struct Lease {
     id: String,
     purpose: &'static str,
     row_is_gone: bool,
-    /// Holds the flock.
-    _file: File,
+    /// Holds the flock; `None` once it is kept for the next lease.
+    file: Option<File>,
+}
+
+/// Files of leases that ended, still locked, for the next ones of this process: a service makes a thousand leases a minute, and some file
+/// systems are slow to make a file where one was just removed. They go with the store.
+#[derive(Debug, Default)]
+pub(crate) struct SpareLeases(Mutex<Vec<(String, File)>>);
+
+impl SpareLeases {
+    /// Removals that a service gathers hold one each.
+    const MOST: usize = 64;
+
+    fn take(&self) -> Option<(String, File)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    /// Gives the file back where there are enough.
+    fn keep(&self, id: &str, file: File) -> Option<File> {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() >= Self::MOST {
+            return Some(file);
+        }
+        spare.push((id.to_owned(), file));
+        None
+    }
+
+    /// Removes their files. Recovery takes those that cannot be removed.
+    pub(crate) fn remove(&mut self, leases: &Folder) {
+        for (id, _locked) in self.0.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            if let Err(error) = leases.remove_file(&id) {
+                tracing::warn!(lease = id, %error, "lease left behind");
+            }
+        }
+    }
 }
 
 impl Lease {
     /// Begins a lease: from here on it is alive. Its row comes with the first transaction that calls
     /// [`record`](Self::record).
     pub(crate) fn begin(inner: &Arc<Inner>, purpose: &'static str) -> Result<Self, GraphError> {
+        if let Some((id, file)) = inner.spare_leases.take() {
+            return Ok(Self { inner: Arc::clone(inner), id, purpose, row_is_gone: false, file: Some(file) });
+        }
         loop {
             let id = random_hex()?;
             let file = inner.leases.create_file(&id)?;
@@ -51,7 +87,13 @@ impl Lease {
             // Between the two calls, recovery in another process may have taken the file for one left behind.
             let links = rustix::fs::fstat(&file).map_err(GraphError::io("look at", &path))?.st_nlink;
             if links > 0 {
-                return Ok(Self { inner: Arc::clone(inner), id, purpose, row_is_gone: false, _file: file });
+                return Ok(Self {
+                    inner: Arc::clone(inner),
+                    id,
+                    purpose,
+                    row_is_gone: false,
+                    file: Some(file),
+                });
             }
         }
     }
@@ -81,6 +123,15 @@ impl Lease {
         self.row_is_gone = true;
     }
 
+    /// As [`ended`](Self::ended), for an operation that nobody waits for: whoever waits for a lease waits for the end of its lock, and that is
+    /// kept here. No row may name the lease any more.
+    pub(crate) fn ended_unawaited(mut self) {
+        self.row_is_gone = true;
+        if let Some(file) = self.file.take() {
+            self.file = self.inner.spare_leases.keep(&self.id, file);
+        }
+    }
+
     /// Drops the lease's row as part of the transaction.
     pub(crate) fn drop_row(&self, transaction: &Transaction<'_>) -> Result<(), GraphError> {
         leases::delete(transaction, &self.id)
@@ -89,6 +140,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        if self.file.is_none() {
+            return;
+        }
         let row = if self.row_is_gone { Ok(()) } else { self.inner.database.write(|tx| self.drop_row(tx)) };
         if let Err(error) = row.and_then(|()| self.inner.leases.remove_file(&self.id).map(drop)) {
             // Recovery takes care of it: the flock goes with the descriptor.

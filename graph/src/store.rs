@@ -10,6 +10,7 @@ use plywood_graphdriver::{GraphDriver, LayerId};
 
 use crate::database::{self, Database};
 use crate::folder::Folder;
+use crate::lease::SpareLeases;
 use crate::random::random_hex;
 use crate::recovery::Unknown;
 use crate::{Durability, GraphError, StoreOptions, lease};
@@ -27,6 +28,7 @@ pub(crate) struct Inner {
     pub(crate) root: Folder,
     pub(crate) recipes: Folder,
     pub(crate) leases: Folder,
+    pub(crate) spare_leases: SpareLeases,
     pub(crate) mount_points: Folder,
     pub(crate) temporary: Folder,
     pub(crate) database: Database,
@@ -62,6 +64,7 @@ impl Store {
         let inner = Inner {
             recipes: root.child("recipes")?,
             leases: root.child("leases")?,
+            spare_leases: SpareLeases::default(),
             mount_points: root.child("mnt")?,
             temporary: root.child("tmp")?,
             root,
@@ -147,5 +150,11 @@ impl Inner {
             Err(GraphError::Io { source, .. }) => Err(source),
             Err(other) => Err(io::Error::other(other)),
         }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.spare_leases.remove(&self.leases);
     }
 }

@@ -293,3 +293,22 @@ fn a_store_of_the_first_version_is_brought_to_this_one() {
     own.execute_batch("PRAGMA foreign_keys = ON").unwrap();
     assert!(own.execute("DELETE FROM layers", []).is_err());
 }
+
+#[test]
+fn files_of_leases_are_used_again_and_go_with_the_store() {
+    let bench = Bench::new();
+    let store = bench.open();
+    let files = || fs::read_dir(bench.root().join("leases")).unwrap().count();
+    for round in 0..5 {
+        store.prepare_snapshot(&new("one", None)).unwrap();
+        assert_eq!(files(), 1, "round {round}");
+        // The removal has a lease of its own until it is finished, and the next prepare takes that one.
+        remove(&store, "one");
+        assert_eq!(files(), 1, "round {round}");
+    }
+    // The recovery of another process does not take it for one left behind.
+    drop(bench.open());
+    assert_eq!(files(), 1);
+    drop(store);
+    assert_eq!(files(), 0);
+}

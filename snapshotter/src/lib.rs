@@ -15,6 +15,7 @@ mod service;
 mod socket;
 mod status;
 mod update;
+mod write_back;
 
 /// The interface as it is on the wire, and its client; generated from `proto/`.
 pub mod proto {

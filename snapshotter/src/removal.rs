@@ -14,8 +14,13 @@ use crate::status::chain;
 /// How long layers that are still mounted are left alone before they are tried again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long removals are gathered, to be written into the records at once; whoever waits for them ends that.
-const GATHERING: Duration = Duration::from_millis(100);
+/// Removals are gathered until none came for this long, so that the disk is free for those who wait for an answer, and the records are
+/// written once for all. Whoever waits for removals ends that.
+const QUIET: Duration = Duration::from_millis(500);
+/// The longest that removals are gathered.
+const GATHERING: Duration = Duration::from_secs(5);
+/// The most that are gathered.
+const GATHERED: usize = 256;
 
 /// What the thread is told.
 enum Order {
@@ -106,9 +111,9 @@ impl Removing {
 
     fn gather(&mut self, orders: &Receiver<Order>, answers: &mut Vec<oneshot::Sender<()>>) {
         let until = Instant::now() + GATHERING;
-        loop {
+        while self.left.len() < GATHERED {
             let left = until.saturating_duration_since(Instant::now());
-            let wait = if answers.is_empty() { left } else { Duration::ZERO };
+            let wait = if answers.is_empty() { left.min(QUIET) } else { Duration::ZERO };
             match orders.recv_timeout(wait) {
                 Ok(order) => self.take(order, answers),
                 Err(_) => return,

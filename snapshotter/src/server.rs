@@ -17,6 +17,7 @@ use crate::proto::snapshots::snapshots_server::SnapshotsServer;
 use crate::removal::Remover;
 use crate::service::Service;
 use crate::socket::Socket;
+use crate::write_back::WriteBack;
 use crate::{ServeError, SocketOptions};
 
 /// Calls that work at once; more wait. SQLite and the disk are shared by all of them.
@@ -40,8 +41,11 @@ pub struct ServeOptions {
 /// Where the socket or the metrics cannot be offered, and where the transport fails.
 pub fn serve(store: Store, options: &ServeOptions) -> Result<(), ServeError> {
     let started = |source| ServeError::Start { what: "the runtime", source };
-    let runtime =
-        Builder::new_multi_thread().enable_all().max_blocking_threads(MOST_CALLS).build().map_err(started)?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(MOST_CALLS)
+        .build()
+        .map_err(started)?;
     runtime.block_on(async {
         let failed = |source| ServeError::Start { what: "listening to signals", source };
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -77,7 +81,8 @@ pub async fn serve_until(
         tracing::info!(%address, "metrics are offered");
     }
     let remover = Remover::start(metrics.clone())?;
-    let service = Service::new(store, remover, metrics);
+    let write_back = WriteBack::start(store.clone())?;
+    let service = Service::new(store, remover, write_back, metrics);
     tracing::info!(socket = %options.socket.path.display(), "serving snapshots");
     tell_systemd(NotifyState::Ready);
 

@@ -21,6 +21,7 @@ use crate::proto::snapshots::{
 use crate::proto::types::Mount;
 use crate::removal::Remover;
 use crate::status::status;
+use crate::write_back::WriteBack;
 use crate::{id_mapping, update};
 
 /// Snapshots in one message of a list, as in containerd's own service.
@@ -40,13 +41,14 @@ pub(crate) struct Service {
 struct Shared {
     store: Store,
     remover: Remover,
+    write_back: WriteBack,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Service {
-    pub(crate) fn new(store: Store, remover: Remover, metrics: Metrics) -> Self {
-        Self { shared: Arc::new(Shared { store, remover }), metrics }
+    pub(crate) fn new(store: Store, remover: Remover, write_back: WriteBack, metrics: Metrics) -> Self {
+        Self { shared: Arc::new(Shared { store, remover, write_back }), metrics }
     }
 
     /// Runs what may block on a thread of its own, and counts and logs it. It goes on when the caller goes away.
@@ -110,6 +112,9 @@ impl Snapshots for Service {
         let PrepareSnapshotRequest { key, parent, labels, .. } = request.into_inner();
         self.call("Prepare", &key.clone(), move |shared| {
             let mounts = shared.make("prepare snapshot", (&key, &parent, labels), Store::prepare_snapshot)?;
+            if plain_name(&key).starts_with(UNPACKED) {
+                shared.write_back.begin(&key);
+            }
             Ok(PrepareSnapshotResponse { mounts })
         })
         .await
@@ -143,7 +148,16 @@ impl Snapshots for Service {
                 labels: labels.into_iter().collect(),
                 root_owner: None,
             };
+            let _paused = shared.write_back.pause();
+            if shared.write_back.has_failed(&key) {
+                let reason =
+                    "a write to the disk failed while it was unpacked: remove it and unpack it again";
+                return Err(Status::data_loss(format!("commit snapshot '{key}': {reason}")));
+            }
             let removal = shared.store.commit_snapshot(&new, &key);
+            if removal.is_ok() {
+                shared.write_back.end(&key);
+            }
             if let Some(removal) = removal.map_err(|error| status("commit snapshot", &error))? {
                 tracing::info!(name, "shares the layer of another namespace");
                 shared.remover.remove(removal);
@@ -157,6 +171,9 @@ impl Snapshots for Service {
         let key = request.into_inner().key;
         self.call("Remove", &key.clone(), move |shared| {
             let removal = shared.store.remove_snapshot(&key);
+            if removal.is_ok() {
+                shared.write_back.end(&key);
+            }
             if let Some(removal) = removal.map_err(|error| status("remove snapshot", &error))? {
                 shared.remover.remove(removal);
             }

@@ -226,8 +226,7 @@ pub(crate) fn take_over(connection: &Connection, id: &LayerId, lease: &str) -> R
 
 /// Takes the lease from the row of a layer that is writable or sealed.
 pub(crate) fn end_sealing(connection: &Connection, id: &LayerId, lease: &str) -> Result<(), GraphError> {
-    let text =
-        "UPDATE layers SET lease = NULL WHERE id = ?1 AND lease = ?2 AND state IN ('writable', 'sealed')";
+    let text = "UPDATE layers SET lease = NULL WHERE id = ?1 AND lease = ?2 AND state IN ('writable', 'sealed', 'damaged')";
     change(connection, text, params![id.as_str(), lease]).map(drop)
 }
 

@@ -16,13 +16,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
 use crate::folder::Folder;
 use crate::{Durability, GraphError};
 
 /// The database's name in the store's root.
 const FILE: &str = "plywood.db";
+/// The name of the database's write-ahead log (`sqlite.org/wal.html`, section 4).
+const LOG: &str = "plywood.db-wal";
 /// The writers' lock's name in the store's root.
 const LOCK: &str = "lock";
 /// Only a reader that meets the end of another's write-ahead log waits this long; writers queue at the flock, which
@@ -36,6 +38,7 @@ pub(crate) struct Database {
     durability: Durability,
     lock: File,
     lock_path: std::path::PathBuf,
+    log_path: std::path::PathBuf,
 }
 
 impl Database {
@@ -47,7 +50,8 @@ impl Database {
         let mut connection = connect(&root.path().join(FILE), durability)?;
         schema::migrate(&mut connection, driver)?;
         drop(held);
-        Ok(Self { connection: Mutex::new(connection), durability, lock, lock_path })
+        let log_path = root.path().join(LOG);
+        Ok(Self { connection: Mutex::new(connection), durability, lock, lock_path, log_path })
     }
 
     /// Runs `body` on one consistent view of the records.
@@ -87,6 +91,20 @@ impl Database {
         let answer = self.write_on(&mut connection, body);
         set(&connection, "FULL")?;
         answer
+    }
+
+    /// Waits until everything committed so far is on the disk, [`write_without_sync`](Self::write_without_sync)'s too.
+    pub(crate) fn sync(&self) -> Result<(), GraphError> {
+        if self.durability == Durability::None {
+            return Ok(());
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::open(&self.log_path, flags, Mode::empty()) {
+            Ok(log) => rustix::fs::fdatasync(log).map_err(GraphError::io("sync", &self.log_path)),
+            // What was in it is in the database then, which `SQLite` synced before it gave the log up.
+            Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(error) => Err(GraphError::io("open", &self.log_path)(error)),
+        }
     }
 
     fn write_on<T>(

@@ -40,7 +40,9 @@ impl Store {
         let witness = self.inner.durability_witness()?;
         let begin = |tx: &Transaction<'_>| self.inner.begin_sealing(tx, new, active, &lease);
         let sealing = self.inner.database.write(begin)?;
-        let sealed = self.inner.make_durable(witness.as_ref()).and_then(|()| {
+        let durable = self.inner.make_durable(witness.as_ref());
+        let is_lost = durable.is_err();
+        let sealed = durable.and_then(|()| {
             let layer = LayerRef::new(&sealing.record.layer, &sealing.parents);
             let usage = self.inner.measure(layer)?;
             let twin = self.inner.twin(&sealing, new.key, &lease)?;
@@ -57,7 +59,13 @@ impl Store {
                 Ok(None)
             }
             Err(error) => {
-                let undo = |tx: &Transaction<'_>| layers::end_sealing(tx, &sealing.record.layer, lease.id());
+                let undo = |tx: &Transaction<'_>| {
+                    // The kernel does not tell a second time that a write failed, so a second commit must not be tried.
+                    if is_lost {
+                        layers::mark_damaged(tx, &sealing.record.layer)?;
+                    }
+                    layers::end_sealing(tx, &sealing.record.layer, lease.id())
+                };
                 if let Err(error) = self.inner.database.write(undo) {
                     tracing::warn!(%error, key = active, "a commit that failed is undone by the next recovery");
                 }

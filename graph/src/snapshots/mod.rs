@@ -73,6 +73,18 @@ impl Store {
         Ok(self.inner.driver.mount_specs(LayerRef::new(&record.layer, &parents), &request)?)
     }
 
+    /// Writes what engines wrote into snapshots to the disk, where the store is durable: a commit then has less to wait for.
+    ///
+    /// # Errors
+    /// Those of `syncfs(2)`: a write failed since the last time, and the kernel may not tell it again. No snapshot that was
+    /// written to meanwhile is to be committed.
+    pub fn write_back(&self) -> Result<(), GraphError> {
+        match self.inner.durability_witness()? {
+            Some(witness) => witness.sync_filesystem(),
+            None => Ok(()),
+        }
+    }
+
     /// What a snapshot alone takes, without its parents: of an active one measured now, of a committed one when it was
     /// committed. A view takes nothing.
     ///

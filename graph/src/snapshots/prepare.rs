@@ -64,7 +64,7 @@ impl Store {
             made = Some(self.insert(transaction, new, kind, layer.id.clone())?);
             Ok(())
         })?;
-        lease.ended();
+        lease.ended_unawaited();
         made.ok_or_else(|| GraphError::NotFound { what: "snapshot", query: new.key.to_owned() })
     }
 

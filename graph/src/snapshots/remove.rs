@@ -29,6 +29,10 @@ impl Removal {
     /// Those of writing the records; the layers then stay for the next recovery.
     pub fn finish(removals: Vec<Self>) -> Result<Vec<(Self, GraphError)>, GraphError> {
         let (mut done, mut left) = (Vec::new(), Vec::new());
+        if let Some(removal) = removals.first() {
+            // A power cut may bring back a snapshot, but only a whole one.
+            removal.lease.inner().database.sync()?;
+        }
         for removal in removals {
             match removal.layers.iter().try_for_each(|id| removal.lease.inner().driver.remove(id)) {
                 Ok(()) => done.push(removal),
@@ -48,7 +52,7 @@ impl Removal {
             })?;
         }
         for removal in done {
-            removal.lease.ended();
+            removal.lease.ended_unawaited();
         }
         Ok(left)
     }
@@ -57,11 +61,14 @@ impl Removal {
 impl Store {
     /// Removes a snapshot: its key is free from now on. Where nothing else has its layer, what is left to do is answered.
     ///
+    /// A power cut may bring the snapshot back, whole, until [`Removal::finish`] or the next durable change of the records: an engine
+    /// finds it then as one that it does not know, and removes it anew.
+    ///
     /// # Errors
     /// `InUse` where another snapshot stands on it, or an operation on it is going on; `NotFound`.
     pub fn remove_snapshot(&self, key: &str) -> Result<Option<Removal>, GraphError> {
         let lease = Lease::begin(&self.inner, "remove snapshot")?;
-        let retired = self.inner.database.write(|transaction| {
+        let retired = self.inner.database.write_without_sync(|transaction| {
             let record = found(transaction, key)?;
             let in_use = |by| GraphError::InUse { what: "snapshot", name: key.to_owned(), by };
             let children = snapshots::children(transaction, key)?;
@@ -88,7 +95,7 @@ impl Store {
             Ok(Some(record.layer))
         })?;
         let Some(layer) = retired else {
-            lease.ended();
+            lease.ended_unawaited();
             return Ok(None);
         };
         Ok(Some(Removal::new(lease, vec![layer])))
