@@ -42,6 +42,20 @@ fn plain_name(name: &str) -> String {
     name.replacen(".overlay.overlay.", ".overlay.", 1)
 }
 
+/// The tree with link counts that leave out names of lower layers which this tree hides: overlayfs without its index shows the count that
+/// the lower layer's inode has, whatever became of the other names (Documentation/filesystems/overlayfs.rst, "Index"). A count below
+/// that of the names to be seen stays as it is.
+pub fn without_hidden_names(mut tree: Tree) -> Tree {
+    let mut seen: BTreeMap<OsString, u64> = BTreeMap::new();
+    for node in tree.values() {
+        *seen.entry(node.same_as.clone()).or_default() += 1;
+    }
+    for node in tree.values_mut().filter(|node| node.look.kind != Kind::Folder) {
+        node.look.names = node.look.names.min(seen[&node.same_as]);
+    }
+    tree
+}
+
 fn gather(folder: &Path, shown: &OsString, looks: &mut BTreeMap<OsString, Look>) {
     let look = Look::at(folder);
     if look.kind == Kind::Folder {
