@@ -8,7 +8,7 @@ use std::process::Command;
 
 use plywood_sys::identity::Privilege;
 use plywood_sys::mount::{self, Overlay};
-use rustix::fs::{CWD, FileType, Mode, SeekFrom, XattrFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom, XattrFlags};
 
 use crate::need::Need;
 
@@ -22,9 +22,10 @@ pub struct Machine {
 
 type Probe = fn(&Path) -> Result<(), String>;
 
-const PROBES: [(Need, Probe); 8] = [
+const PROBES: [(Need, Probe); 9] = [
     (Need::Root, root),
     (Need::Overlay, overlay),
+    (Need::EscapedXattrs, escaped_xattrs),
     (Need::UserXattrs, user_xattrs),
     (Need::Acls, acls),
     (Need::Holes, holes),
@@ -89,6 +90,24 @@ fn overlay(place: &Path) -> Result<(), String> {
     let overlay = Overlay { lower: vec![lower], upper: Some((upper, work)), ..Overlay::default() };
     let mounted = mount::overlay(&overlay).map_err(text("mount overlay"))?;
     rustix::fs::mkdirat(&mounted, "made", Mode::RWXU).map_err(|error| format!("write to overlay: {error}"))
+}
+
+fn escaped_xattrs(place: &Path) -> Result<(), String> {
+    let lower = [place.join("one"), place.join("two")];
+    for folder in &lower {
+        std::fs::create_dir(folder).map_err(text("make folder"))?;
+    }
+    File::create(lower[0].join("file")).map_err(text("make file"))?;
+    rustix::fs::lsetxattr(lower[0].join("file"), "trusted.overlay.overlay.probe", b"1", XattrFlags::empty())
+        .map_err(|error| format!("set attribute: {error}"))?;
+    let overlay = Overlay { lower: lower.into(), ..Overlay::default() };
+    let mounted = mount::overlay(&overlay).map_err(text("mount overlay"))?;
+    let file = rustix::fs::openat(&mounted, "file", OFlags::RDONLY, Mode::empty())
+        .map_err(|error| format!("open a file in an overlay: {error}"))?;
+    let mut value = [0_u8; 1];
+    rustix::fs::fgetxattr(file, "trusted.overlay.probe", &mut value)
+        .map(drop)
+        .map_err(|error| format!("an overlay does not show an escaped attribute: {error}"))
 }
 
 fn user_xattrs(place: &Path) -> Result<(), String> {

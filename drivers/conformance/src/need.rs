@@ -27,6 +27,8 @@ pub enum Need {
     Root,
     /// The kernel mounts an overlay on the folder of temporary files.
     Overlay,
+    /// Overlay mounts show an escaped attribute as a layer has it (Linux 6.7); older ones show none of overlayfs' attributes.
+    EscapedXattrs,
     /// The folder of temporary files has attributes in `user.*`.
     UserXattrs,
     /// The folder of temporary files has POSIX access control lists.
@@ -81,6 +83,7 @@ impl fmt::Display for Need {
             Self::Rootless => "a driver without privilege",
             Self::Root => "root (mounts, device nodes, foreign owners)",
             Self::Overlay => "overlay mounts in the temporary folder",
+            Self::EscapedXattrs => "overlay mounts that show escaped attributes (Linux 6.7)",
             Self::UserXattrs => "user.* attributes in the temporary folder",
             Self::Acls => "access control lists in the temporary folder",
             Self::Holes => "holes in files in the temporary folder",
