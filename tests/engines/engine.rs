@@ -51,6 +51,22 @@ impl Engine {
         self.wait("the snapshotter", |_| std::os::unix::net::UnixStream::connect(&socket).is_ok());
     }
 
+    /// From here on every `syncfs(2)` of the snapshotter answers EIO, until what is answered is ended with [`end_process`].
+    pub fn fail_syncs(&self) -> Child {
+        let id = self.snapshotter.as_ref().unwrap().id().to_string();
+        let mut strace = Command::new("strace");
+        strace.args(["-q", "-f", "-e", "trace=syncfs", "-e", "inject=syncfs:error=EIO", "-p", &id]);
+        let tracer = strace.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("strace");
+        self.wait("strace", |_| {
+            let threads = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
+            let is_traced = |status: String| !status.contains("TracerPid:\t0\n");
+            threads.into_iter().all(|thread| {
+                std::fs::read_to_string(thread.unwrap().path().join("status")).is_ok_and(is_traced)
+            })
+        });
+        tracer
+    }
+
     /// Kills the snapshotter at once, as the kernel does when memory runs out.
     pub fn kill_snapshotter(&mut self) {
         let mut child = self.snapshotter.take().unwrap();

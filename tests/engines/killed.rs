@@ -1,9 +1,9 @@
-//! The snapshotter killed, in the middle of an unpacking and of a container's life.
+//! The snapshotter killed, in the middle of an unpacking and of a container's life, and a disk that fails.
 
 use std::time::Duration;
 
 use crate::DRIVERS;
-use crate::engine::Engine;
+use crate::engine::{Engine, end_process};
 use crate::image::{LAYERS, import, make};
 
 #[test]
@@ -52,6 +52,28 @@ fn containers_live_on_while_the_snapshotter_is_killed() {
         engine.end("living");
         engine.restart_snapshotter();
         engine.run("image rm --sync localhost/alive:1");
+        engine.assert_left_empty();
+    }
+}
+
+/// The kernel tells once that a write failed: what was not told of to a commit must not be lost by the next one.
+#[test]
+fn a_layer_that_could_not_be_written_is_never_committed() {
+    for driver in DRIVERS {
+        let engine = Engine::new(driver);
+        let archive = make(&engine, "failing", 10);
+        let strace = engine.fail_syncs();
+        let failed = engine.attempt(&format!("image import % {archive}"));
+        assert!(!failed.status.success());
+        engine.run("snapshots % prepare active");
+        let failed = engine.attempt("snapshots % commit committed active");
+        assert!(String::from_utf8_lossy(&failed.stderr).contains("Input/output error"), "{failed:?}");
+        end_process(strace);
+        let failed = engine.attempt("snapshots % commit committed active");
+        assert!(String::from_utf8_lossy(&failed.stderr).contains("is damaged"), "{failed:?}");
+        engine.run("snapshots % rm active");
+        import(&engine, &archive);
+        engine.run("image rm --sync localhost/failing:1");
         engine.assert_left_empty();
     }
 }
