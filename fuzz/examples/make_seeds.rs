@@ -1,5 +1,7 @@
 //! make-seeds FOLDER: writes the seeds that are made, each to FOLDER/TARGET/NAME. Those that were found stay.
 
+#![allow(clippy::disallowed_methods, reason = "a tool for developers, on a folder that they name")]
+
 use std::error::Error;
 use std::fs;
 use std::path::PathBuf;

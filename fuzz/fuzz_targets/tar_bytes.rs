@@ -1,4 +1,8 @@
 #![no_main]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "of the macro, which writes down an input where it is asked to"
+)]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 

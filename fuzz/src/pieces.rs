@@ -144,7 +144,7 @@ fn path(bytes: &mut Bytes<'_>, dialect: Dialect, is_folder: bool) -> Vec<u8> {
     };
     let length = usize::from(bytes.byte()) % most + 1;
     let odd = bytes.byte();
-    let mut path: Vec<u8> = (0..length).map(|at| b'a' + (at % 26) as u8).collect();
+    let mut path: Vec<u8> = (b'a'..=b'z').cycle().take(length).collect();
     // A component may have 255 bytes.
     for at in (usize::from(odd % 50) + 1..length.saturating_sub(1)).step_by(usize::from(odd % 50) + 20) {
         path[at] = b'/';
@@ -354,9 +354,10 @@ fn sparse_records(entry: &Entry, segments: &[Segment], form: u8) -> (Vec<u8>, Ve
             records.extend(record(b"GNU.sparse.minor", b"0"));
             records.extend(record(b"GNU.sparse.name", &entry.path));
             records.extend(record(b"GNU.sparse.realsize", &decimal(entry.size_bytes)));
-            let ranges: String =
-                segments.iter().map(|range| format!("{}\n{}\n", range.offset, range.length)).collect();
-            map = padded(format!("{}\n{ranges}", segments.len()).as_bytes());
+            let mut numbers = vec![segments.len() as u64];
+            numbers.extend(segments.iter().flat_map(|range| [range.offset, range.length]));
+            let lines: Vec<String> = numbers.iter().map(|number| format!("{number}\n")).collect();
+            map = padded(lines.concat().as_bytes());
         }
     }
     (records, map)
@@ -375,14 +376,14 @@ fn faulty(fault: Fault) -> Vec<u8> {
     let file = |name: &[u8]| Header::new(b'0', name).block().to_vec();
     let with_records = |records: &[u8]| [extension(b'x', records), file(b"f")].concat();
     let with_field = |field, text: &[u8]| Header::new(b'0', b"f").put(field, text).block().to_vec();
-    let sparse = |map: &[u8], stored: u64| {
+    let sparse = |map: &[u8], stored: u16| {
         let records = [
             record(b"GNU.sparse.size", b"100"),
             record(b"GNU.sparse.numblocks", b"2"),
             record(b"GNU.sparse.map", map),
         ];
-        let header = Header::new(b'0', b"f").octal(SIZE, stored).block();
-        [&extension(b'x', &records.concat())[..], &header, &padded(&vec![b's'; stored as usize])].concat()
+        let header = Header::new(b'0', b"f").octal(SIZE, u64::from(stored)).block();
+        [&extension(b'x', &records.concat())[..], &header, &padded(&vec![b's'; usize::from(stored)])].concat()
     };
     match fault {
         Fault::Checksum => {

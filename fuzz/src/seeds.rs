@@ -13,6 +13,7 @@ use crate::property::recipe::HEAD_BYTES;
 pub type Seed = (&'static str, String, Vec<u8>);
 
 /// All of them.
+#[must_use]
 pub fn all() -> Vec<Seed> {
     let mut seeds = Vec::new();
     let mut add = |target, name: &str, input: Vec<u8>| seeds.push((target, name.to_owned(), input));
@@ -150,7 +151,7 @@ fn scripts() -> Vec<(&'static str, Vec<u8>)> {
         (
             "climbing-names",
             [
-                entry(FILE, 2 << 5 | 25, in_folder(26), 6, none, nothing),
+                entry(FILE, (2 << 5) + 25, in_folder(26), 6, none, nothing),
                 entry(FILE, 12, in_folder(12), 6, none, nothing),
             ]
             .concat(),
@@ -272,7 +273,8 @@ mod tests {
     /// Without libFuzzer, and so with any compiler: every seed keeps its property. One thread, as the sandbox is a thread's.
     #[test]
     fn every_seed_keeps_its_property() {
-        let targets: [(&str, fn(&[u8])); 10] = [
+        type Target = (&'static str, fn(&[u8]));
+        let targets: [Target; 10] = [
             ("tar_bytes", property::tar_bytes::check),
             ("tar_entries", property::tar_entries::check),
             ("tar_differential", property::tar_differential::check),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use plywood_archive::digest::Measured;
@@ -154,7 +154,7 @@ impl Stage {
     }
 }
 
-fn names(folder: &PathBuf) -> BTreeSet<String> {
+fn names(folder: &Path) -> BTreeSet<String> {
     crate::canary::list(folder).collect()
 }
 

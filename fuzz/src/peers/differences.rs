@@ -51,6 +51,20 @@ const KNOWN: &[Difference] = &[
         applies: |found| found.ours == found.theirs.map(Listed::without_nuls).as_ref(),
     },
     Difference {
+        peer: Peer::TarCrate,
+        reason: "of several records of a keyword in one extended header the crate takes the first; the last counts (POSIX pax: \"if two \
+                 or more records have the same keyword, the last shall take precedence\"), as GNU tar, Go and Python read it",
+        applies: |found| has_records(found.raw, repeat_a_keyword),
+    },
+    Difference {
+        peer: Peer::TarCrate,
+        reason: "the crate ends a record of an extended header at the first newline, and gives up there; a record ends where its length \
+                 says (POSIX pax), as GNU tar, Go and Python read it",
+        applies: |found| {
+            has_records(found.raw, |records| records.iter().any(|(_, value)| value.contains(&b'\n')))
+        },
+    },
+    Difference {
         peer: Peer::Python,
         reason: "Python takes what a GNU header has in the place of POSIX's prefix, the time of access say, for a \
                  prefix; GNU tar, Go and the crate do not",
@@ -64,6 +78,39 @@ const KNOWN: &[Difference] = &[
 /// Whether the entry has such a block among its headers.
 fn has_block(raw: &[u8], is: fn(&[u8]) -> bool) -> bool {
     raw.chunks_exact(512).any(is)
+}
+
+/// The keywords and values of a POSIX extended header.
+type Records<'a> = [(&'a [u8], &'a [u8])];
+
+/// Whether one of the entry's POSIX extended headers has such records.
+fn has_records(raw: &[u8], are: fn(&Records<'_>) -> bool) -> bool {
+    raw.chunks_exact(512).enumerate().filter(|(_, block)| block[156] == b'x').any(|(index, block)| {
+        let digits = block[124..136].iter().take_while(|byte| byte.is_ascii_digit());
+        let size = digits
+            .fold(0_usize, |size, digit| size.saturating_mul(8).saturating_add(usize::from(digit - b'0')));
+        let records = &raw[(index + 1) * 512..];
+        are(&records_of(&records[..size.min(records.len())]))
+    })
+}
+
+/// The records up to the first that is none.
+fn records_of(mut text: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let mut records = Vec::new();
+    while let Some(space) = text.iter().position(|byte| *byte == b' ') {
+        let length = std::str::from_utf8(&text[..space]).ok().and_then(|digits| digits.parse::<usize>().ok());
+        let Some(record) = length.and_then(|length| text.get(space + 1..length)) else { break };
+        text = &text[space + 1 + record.len()..];
+        let Some(equals) = record.iter().position(|byte| *byte == b'=') else { break };
+        records.push((&record[..equals], record[equals + 1..].strip_suffix(b"\n").unwrap_or_default()));
+    }
+    records
+}
+
+/// Whether a name or a size is said twice.
+fn repeat_a_keyword(records: &Records<'_>) -> bool {
+    let said = |keyword: &[u8]| records.iter().filter(|(said, _)| *said == keyword).count();
+    [&b"path"[..], b"linkpath", b"size"].into_iter().any(|keyword| said(keyword) > 1)
 }
 
 /// Whether the peer's name is Plywood's with something in front.

@@ -37,7 +37,7 @@ pub fn check(input: &[u8]) {
         check_read_back(&overlay, &spec, label);
     }
     if label.is_none() && flags & 8 != 0 {
-        check_mounted(overlay);
+        check_mounted(&overlay);
     }
 }
 
@@ -139,8 +139,8 @@ fn unescaped(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Makes the folders, each with a file of its own, and looks for the files in the mounts.
-fn check_mounted(described: Overlay) {
-    let Some((top, overlay)) = make(&described) else { return };
+fn check_mounted(described: &Overlay) {
+    let Some((top, overlay)) = make(described) else { return };
     let mounted = plywood_sys::mount::overlay(&overlay);
     let mounted = mounted.unwrap_or_else(|error| panic!("{overlay:?} is not mounted: {error}"));
     check_files(&mounted, &overlay, "by the new mount API");
@@ -199,12 +199,11 @@ fn check_files(root: &OwnedFd, overlay: &Overlay, how: &str) {
         let found = rustix::fs::statat(root.as_fd(), &name, AtFlags::empty());
         assert!(found.is_ok(), "{how}: {name} of {overlay:?} is not there");
     }
-    if overlay.upper.is_some() {
+    if let Some((upper, _)) = &overlay.upper {
         let mode = Mode::from_raw_mode(0o755);
         let name = how.replace(' ', "-");
         rustix::fs::mkdirat(root.as_fd(), &name, mode)
             .unwrap_or_else(|error| panic!("{how}: {overlay:?}: {error}"));
-        let (upper, _) = overlay.upper.as_ref().unwrap();
         assert!(upper.join(&name).is_dir(), "{how}: {overlay:?} writes elsewhere");
     }
 }

@@ -21,7 +21,7 @@ pub fn check(tar: &[u8]) {
         match (&whole, &read(tar, chunk)) {
             (Ok(one), Ok(other)) => assert_eq!(one, other, "in pieces of {chunk} bytes"),
             (Err(one), Err(other)) => {
-                assert_eq!(format!("{one:?}"), format!("{other:?}"), "pieces of {chunk}")
+                assert_eq!(format!("{one:?}"), format!("{other:?}"), "pieces of {chunk}");
             }
             (one, other) => panic!("in pieces of {chunk} bytes {other:?}, and whole {one:?}"),
         }

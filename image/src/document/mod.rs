@@ -37,3 +37,19 @@ where
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn numbers_of_unknown_members_are_kept_to_the_last_digit() {
+        for number in ["1.0000000000000001e+89", "0.1", "18446744073709551615", "-9223372036854775808"] {
+            let document = parse::<Value>(format!("[{number}]").as_bytes(), "input", "config").unwrap();
+            assert_eq!(serde_json::to_string(&document).unwrap(), format!("[{number}]"));
+        }
+    }
+}
