@@ -12,12 +12,13 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Each crate and its floor. `image` stands on the upper landing of the fourth floor: it imports `graph`, which knows
 /// nothing of images' formats. `snapshotter` is below the program on the fifth: the program serves it.
-const FLOORS: [(&str, u32); 11] = [
+const FLOORS: [(&str, u32); 12] = [
     ("plywood-sys", 10),
     ("plywood-archive", 10),
     ("plywood-graphdriver", 10),
     ("plywood-tree", 20),
     ("plywood-overlay2", 30),
+    ("plywood-fuse-union", 30),
     ("plywood-vfs", 30),
     (SUITE, 30),
     ("plywood-graph", 40),
@@ -30,13 +31,16 @@ const FLOORS: [(&str, u32); 11] = [
 const SUITE: &str = "plywood-conformance";
 
 /// `graph` never sees a driver, and a driver never sees `graph`: they meet in `src/`.
-const STRANGERS: [(&str, &str); 7] = [
+const STRANGERS: [(&str, &str); 10] = [
     ("plywood-graph", "plywood-overlay2"),
     ("plywood-graph", "plywood-vfs"),
+    ("plywood-graph", "plywood-fuse-union"),
+    ("plywood-image", "plywood-fuse-union"),
     ("plywood-image", "plywood-overlay2"),
     ("plywood-image", "plywood-vfs"),
     ("plywood-snapshotter", "plywood-overlay2"),
     ("plywood-snapshotter", "plywood-vfs"),
+    ("plywood-snapshotter", "plywood-fuse-union"),
     ("plywood-snapshotter", "plywood-image"),
 ];
 

@@ -61,6 +61,14 @@ fn in_user_namespace(map: &str) -> bool {
     fields != ["0", "0", "4294967295"]
 }
 
+/// Whether the caller is in the user namespace that the machine started with.
+///
+/// # Errors
+/// Those of reading `/proc/self/uid_map`.
+pub fn in_initial_user_namespace() -> io::Result<bool> {
+    Ok(!in_user_namespace(&text("/proc/self/uid_map")?))
+}
+
 /// The process's umask, without changing it as `umask(2)` would (Linux 4.7).
 ///
 /// # Errors

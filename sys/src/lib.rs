@@ -4,6 +4,9 @@
 //! The one crate with `unsafe` code: each block does one operation and says why it is sound.
 
 pub mod backing;
+pub mod daemon;
+pub mod file_handle;
+pub mod fuse_device;
 pub mod identity;
 pub mod mount;
 mod mount_page;

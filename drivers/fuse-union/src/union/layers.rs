@@ -1,0 +1,235 @@
+//! The layers of a union, opened.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use plywood_tree::resolve::Node as RealNode;
+use plywood_tree::xattr;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::OpenTreeFlags;
+
+use super::real_folder::{LayerNumber, RealFolder};
+use crate::options::{Options, OverrideStat};
+
+/// A union that could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A folder cannot be opened.
+    #[error("cannot open the {role} folder {}: {cause}", path.display())]
+    Folder {
+        /// Which it is: `lower`, `upper`, `work`.
+        role: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        cause: Errno,
+    },
+    /// No lower folder is named.
+    #[error("a union needs at least one lower folder (lowerdir=)")]
+    NoLower,
+    /// More than a layer's number can say.
+    #[error("{0} lower folders are too many: at most 65,534")]
+    TooMany(usize),
+    /// Upper and work folder belong together.
+    #[error("upperdir needs a workdir, and the other way round")]
+    UpperWithoutWork,
+    /// Renaming from one to the other must work.
+    #[error("the work folder {} is not on the file system of the upper folder", path.display())]
+    OtherFileSystem {
+        /// The work folder.
+        path: PathBuf,
+    },
+    /// One of the folders is in the other.
+    #[error("the work folder {} and the upper folder must not contain each other", path.display())]
+    WorkInUpper {
+        /// The work folder.
+        path: PathBuf,
+    },
+    /// Another server writes there.
+    #[error("the work folder {} is in use by another union", path.display())]
+    InUse {
+        /// The work folder.
+        path: PathBuf,
+    },
+    /// The file system cannot keep whiteouts.
+    #[error("the file system of the upper folder takes neither devices 0:0 nor extended attributes: deletions cannot be kept there")]
+    NoWhiteouts,
+}
+
+/// One layer.
+pub(super) struct Layer {
+    pub(super) root: Arc<RealFolder>,
+    /// Which of the layers' file systems it is on; numbers of inodes are unique on one.
+    file_system: u64,
+    /// The attribute in which it keeps owners and modes.
+    pub(super) override_stat: Option<OverrideStat>,
+    /// The file system's UUID, for origins.
+    pub(super) uuid: [u8; 16],
+}
+
+/// All layers, the topmost first.
+pub(super) struct Layers {
+    all: Vec<Layer>,
+    /// The first is the upper layer.
+    pub(super) has_upper: bool,
+    /// Mounts of our own, attached nowhere, that the layers are reached through.
+    _mounts: Vec<OwnedFd>,
+}
+
+/// The upper folder and the work folder, open.
+pub(super) struct Writable {
+    pub(super) upper: OwnedFd,
+    pub(super) work: OwnedFd,
+}
+
+impl Layers {
+    /// Opens the layers; the work folder is answered beside.
+    pub(super) fn open(options: &Options) -> Result<(Self, Option<OwnedFd>), OpenError> {
+        if options.lower.is_empty() {
+            return Err(OpenError::NoLower);
+        }
+        if options.lower.len() >= usize::from(LayerNumber::MAX) {
+            return Err(OpenError::TooMany(options.lower.len()));
+        }
+        let mut mounts = Vec::new();
+        let mut opened = Vec::new();
+        let mut work = None;
+        match (&options.upper, &options.work) {
+            (Some(upper), Some(folder)) => {
+                let writable = open_writable(upper, folder, &mut mounts)?;
+                opened.push(writable.upper);
+                work = Some(writable.work);
+            }
+            (None, None) => {}
+            _ => return Err(OpenError::UpperWithoutWork),
+        }
+        for path in &options.lower {
+            opened.push(open_folder("lower", path, &mut mounts)?);
+        }
+        let mut devices = Vec::new();
+        let mut all = Vec::new();
+        for (number, folder) in opened.into_iter().enumerate() {
+            let upper = (number == 0 && work.is_some()).then_some(options.override_stat).flatten();
+            all.push(layer(number, folder, upper, &mut devices)?);
+        }
+        Ok((Self { all, has_upper: work.is_some(), _mounts: mounts }, work))
+    }
+
+    pub(super) fn layer(&self, number: LayerNumber) -> &Layer {
+        &self.all[usize::from(number)]
+    }
+
+    /// The roots of all layers, topmost first.
+    pub(super) fn roots(&self) -> Vec<Arc<RealFolder>> {
+        self.all.iter().map(|layer| Arc::clone(&layer.root)).collect()
+    }
+
+    /// Whether a layer is the upper one.
+    pub(super) fn is_upper(&self, number: LayerNumber) -> bool {
+        self.has_upper && number == 0
+    }
+
+    /// Whether two layers are on one file system, where no two files have the same number.
+    pub(super) fn on_one_file_system(&self, one: LayerNumber, other: LayerNumber) -> bool {
+        self.layer(one).file_system == self.layer(other).file_system
+    }
+
+    /// The number that programs see for a layer's: that itself where all layers are on one file system, else with the file
+    /// system in the bits that real numbers do not use.
+    pub(super) fn number(&self, layer: LayerNumber, ino: u64) -> u64 {
+        ino ^ (self.layer(layer).file_system << 56)
+    }
+}
+
+fn layer(
+    number: usize,
+    folder: OwnedFd,
+    written: Option<OverrideStat>,
+    devices: &mut Vec<u64>,
+) -> Result<Layer, OpenError> {
+    let failed = |cause| OpenError::Folder { role: "layer's", path: PathBuf::from("."), cause };
+    let device = rustix::fs::fstat(&folder).map_err(failed)?.st_dev;
+    let known = devices.iter().position(|known| *known == device);
+    let file_system = known.unwrap_or_else(|| {
+        devices.push(device);
+        devices.len() - 1
+    });
+    let node = RealNode::itself(folder.as_fd());
+    let kept = |form: &OverrideStat| xattr::read(node, form.name()).is_ok_and(|value| value.is_some());
+    let override_stat = written.or_else(|| OverrideStat::ALL.into_iter().find(kept));
+    let uuid = plywood_sys::file_handle::file_system_uuid(folder.as_fd()).unwrap_or_default();
+    let number = LayerNumber::try_from(number).map_err(|_| OpenError::TooMany(number))?;
+    Ok(Layer { root: RealFolder::root(number, folder), file_system: file_system as u64, override_stat, uuid })
+}
+
+/// Opens a folder through a mount of our own, where we may make one: what else is mounted below it, this union perhaps, is not
+/// seen then.
+fn open_folder(role: &'static str, path: &Path, mounts: &mut Vec<OwnedFd>) -> Result<OwnedFd, OpenError> {
+    let failed = |cause| OpenError::Folder { role, path: path.to_owned(), cause };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    if let Some(mount) = clone_mount(path) {
+        let opened = rustix::fs::openat(&mount, ".", flags, Mode::empty()).map_err(failed)?;
+        mounts.push(mount);
+        return Ok(opened);
+    }
+    rustix::fs::open(path, flags, Mode::empty()).map_err(failed)
+}
+
+fn clone_mount(path: &Path) -> Option<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    match rustix::mount::open_tree(CWD, path, flags) {
+        Ok(mount) => Some(mount),
+        Err(error) => {
+            tracing::debug!(path = %path.display(), %error, "layer is read through the mounts that are there");
+            None
+        }
+    }
+}
+
+/// Upper and work folder, through one mount: names cannot be moved from one mount to another.
+fn open_writable(upper: &Path, work: &Path, mounts: &mut Vec<OwnedFd>) -> Result<Writable, OpenError> {
+    let absolute = |path: &Path, role| {
+        rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .and_then(|opened| rustix::fs::readlink(format!("/proc/self/fd/{}", opened.as_raw_fd()), Vec::new()))
+            .map(|real| PathBuf::from(OsString::from_vec(real.into_bytes())))
+            .map_err(|cause| OpenError::Folder { role, path: path.to_owned(), cause })
+    };
+    let (real_upper, real_work) = (absolute(upper, "upper")?, absolute(work, "work")?);
+    if real_work.starts_with(&real_upper) || real_upper.starts_with(&real_work) {
+        return Err(OpenError::WorkInUpper { path: work.to_owned() });
+    }
+    let pairs = real_upper.components().zip(real_work.components());
+    let common: PathBuf = pairs.take_while(|(one, other)| one == other).map(|(one, _)| one).collect();
+    if let Some(writable) = open_below(&common, &real_upper, &real_work, mounts) {
+        return check(writable, work);
+    }
+    let plain = |path: &Path, role| {
+        rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|cause| OpenError::Folder { role, path: path.to_owned(), cause })
+    };
+    check(Writable { upper: plain(upper, "upper")?, work: plain(work, "work")? }, work)
+}
+
+fn open_below(common: &Path, upper: &Path, work: &Path, mounts: &mut Vec<OwnedFd>) -> Option<Writable> {
+    let mount = clone_mount(common)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = |path: &Path| {
+        let below = path.strip_prefix(common).ok()?;
+        rustix::fs::openat2(&mount, below, flags, Mode::empty(), ResolveFlags::NO_XDEV | ResolveFlags::BENEATH).ok()
+    };
+    let writable = Writable { upper: open(upper)?, work: open(work)? };
+    mounts.push(mount);
+    Some(writable)
+}
+
+fn check(writable: Writable, work: &Path) -> Result<Writable, OpenError> {
+    let device = |folder: &OwnedFd| rustix::fs::fstat(folder).map(|stat| stat.st_dev).ok();
+    if device(&writable.upper) != device(&writable.work) {
+        return Err(OpenError::OtherFileSystem { path: work.to_owned() });
+    }
+    Ok(writable)
+}
