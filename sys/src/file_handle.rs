@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// The longest handle that a file system makes, in bytes (`MAX_HANDLE_SZ`, linux/fs.h).
-const LONGEST: usize = 128;
+const LONGEST: u32 = 128;
 
 /// A file's handle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct FileHandle {
 struct Raw {
     bytes: u32,
     kind: i32,
-    handle: [u8; LONGEST],
+    handle: [u8; LONGEST as usize],
 }
 
 /// The handle of `name` in an open folder, not following a link.
@@ -29,7 +29,7 @@ struct Raw {
 /// # Errors
 /// `EOPNOTSUPP` where the file system has none; those of looking the name up.
 pub fn of(folder: BorrowedFd<'_>, name: &CStr) -> io::Result<FileHandle> {
-    let mut raw = Raw { bytes: LONGEST as u32, kind: 0, handle: [0; LONGEST] };
+    let mut raw = Raw { bytes: LONGEST, kind: 0, handle: [0; LONGEST as usize] };
     let mut mount_id = 0_i32;
     // SAFETY: the name ends in NUL, `raw` says its true room, and all pointers are valid for the call.
     let answer = unsafe {
@@ -45,7 +45,7 @@ pub fn of(folder: BorrowedFd<'_>, name: &CStr) -> io::Result<FileHandle> {
     if answer != 0 {
         return Err(io::Error::last_os_error());
     }
-    let length = usize::try_from(raw.bytes).unwrap_or(LONGEST).min(LONGEST);
+    let length = raw.bytes.min(LONGEST) as usize;
     Ok(FileHandle { kind: raw.kind, bytes: raw.handle[..length].to_vec() })
 }
 

@@ -25,6 +25,7 @@ pub mod settle;
 mod spool;
 pub mod stack;
 pub mod unpack;
+pub mod upper_layers;
 pub mod usage;
 pub mod xattr;
 

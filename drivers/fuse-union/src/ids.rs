@@ -52,7 +52,7 @@ impl Ids {
     #[must_use]
     pub fn ranges(text: &str) -> Option<Vec<Range>> {
         let numbers: Vec<u32> = text.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
-        if numbers.is_empty() || numbers.len() % 3 != 0 {
+        if numbers.is_empty() || !numbers.len().is_multiple_of(3) {
             return None;
         }
         let ranges = numbers.chunks_exact(3);

@@ -6,6 +6,7 @@ use crate::ids::Ids;
 
 /// What a union consists of, and how it behaves.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "independent options, as on the command line")]
 pub struct Options {
     /// Lower folders, topmost first.
     pub lower: Vec<PathBuf>,

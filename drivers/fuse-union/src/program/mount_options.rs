@@ -28,9 +28,28 @@ pub(crate) enum OptionError {
 
 /// What other programs of this kind take, and what says nothing to this one.
 const IDLE: [&str; 22] = [
-    "rw", "suid", "dev", "exec", "atime", "noatime", "relatime", "diratime", "nodiratime", "timeout", "threaded",
-    "writeback", "xino", "metacopy", "index", "max_idle_threads", "clone_fd", "auto_unmount", "default_permissions",
-    "userxattr", "plugins", "_netdev",
+    "rw",
+    "suid",
+    "dev",
+    "exec",
+    "atime",
+    "noatime",
+    "relatime",
+    "diratime",
+    "nodiratime",
+    "timeout",
+    "threaded",
+    "writeback",
+    "xino",
+    "metacopy",
+    "index",
+    "max_idle_threads",
+    "clone_fd",
+    "auto_unmount",
+    "default_permissions",
+    "userxattr",
+    "plugins",
+    "_netdev",
 ];
 
 /// Reads the options, in the order given: the last one counts.

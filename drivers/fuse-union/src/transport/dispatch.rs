@@ -62,7 +62,11 @@ impl<F: FileSystem> Dispatcher<F> {
                 reply.error(error);
             }
             Err(_) => {
-                tracing::error!(?operation, node = header.nodeid, "a request failed by a bug of this program");
+                tracing::error!(
+                    ?operation,
+                    node = header.nodeid,
+                    "a request failed by a bug of this program"
+                );
                 reply.error(Errno::IO);
             }
         }
@@ -79,11 +83,15 @@ impl<F: FileSystem> Dispatcher<F> {
             Op::FUSE_SETATTR => self.set_attributes(request, body),
             Op::FUSE_MKNOD | Op::FUSE_MKDIR | Op::FUSE_SYMLINK | Op::FUSE_LINK => self.make(request, body),
             Op::FUSE_CREATE | Op::FUSE_TMPFILE => self.create(request, body),
-            Op::FUSE_UNLINK | Op::FUSE_RMDIR | Op::FUSE_RENAME | Op::FUSE_RENAME2 => self.move_name(request, body),
+            Op::FUSE_UNLINK | Op::FUSE_RMDIR | Op::FUSE_RENAME | Op::FUSE_RENAME2 => {
+                self.move_name(request, body)
+            }
             Op::FUSE_OPEN | Op::FUSE_RELEASE => self.open(request, body),
             Op::FUSE_READ => self.read(request, body, scratch),
             Op::FUSE_READDIR | Op::FUSE_READDIRPLUS => self.read_folder(request, body, scratch),
-            Op::FUSE_WRITE | Op::FUSE_FSYNC | Op::FUSE_FSYNCDIR | Op::FUSE_FALLOCATE => self.write(request, body),
+            Op::FUSE_WRITE | Op::FUSE_FSYNC | Op::FUSE_FSYNCDIR | Op::FUSE_FALLOCATE => {
+                self.write(request, body)
+            }
             Op::FUSE_LSEEK | Op::FUSE_COPY_FILE_RANGE | Op::FUSE_IOCTL => self.range(request, body),
             Op::FUSE_GETXATTR | Op::FUSE_LISTXATTR | Op::FUSE_SETXATTR | Op::FUSE_REMOVEXATTR => {
                 self.xattr(request, body)
@@ -97,6 +105,7 @@ impl<F: FileSystem> Dispatcher<F> {
         }
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "as all that is dispatched to")]
     fn forget(&self, request: &Request<'_>, body: &mut Body<'_>) -> Answer<()> {
         // No answer is waited for, not even an error.
         if request.operation == fuse_opcode::FUSE_FORGET {
@@ -187,11 +196,11 @@ impl<F: FileSystem> Dispatcher<F> {
                 self.file_system.link(given.oldnodeid, parent, body.name()?)?
             }
         };
-        self.send_entry(request, &entry)
+        Self::send_entry(request, &entry)
     }
 
     #[allow(clippy::unnecessary_wraps, reason = "as all that answer")]
-    fn send_entry(&self, request: &Request<'_>, entry: &Entry) -> Answer<()> {
+    fn send_entry(request: &Request<'_>, entry: &Entry) -> Answer<()> {
         request.reply.data(reply::entry(Some(entry)).as_bytes());
         Ok(())
     }
@@ -385,6 +394,8 @@ fn open_out(opened: Opened) -> fuse_open_out {
             open_flags: FOPEN_PASSTHROUGH | FOPEN_NOFLUSH,
             backing_id: backing.cast_signed(),
         },
-        None => fuse_open_out { fh: opened.handle, open_flags: FOPEN_KEEP_CACHE | FOPEN_NOFLUSH, backing_id: 0 },
+        None => {
+            fuse_open_out { fh: opened.handle, open_flags: FOPEN_KEEP_CACHE | FOPEN_NOFLUSH, backing_id: 0 }
+        }
     }
 }

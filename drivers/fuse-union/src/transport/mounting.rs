@@ -23,6 +23,7 @@ const HELPER: &str = "fusermount3";
 
 /// How a mount is to be.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "independent options, as of mount(8)")]
 pub struct MountOptions {
     /// What `/proc/mounts` shows as its source.
     pub source: String,
@@ -97,7 +98,7 @@ fn mount_ourselves(target: &Path, options: &MountOptions) -> Result<OwnedFd, Mou
         rustix::process::getegid().as_raw(),
     );
     if let Some(context) = &options.context {
-        data.push_str(&format!(",context=\"{}\"", context.trim_matches('"')));
+        data.extend([",context=\"", context.trim_matches('"'), "\""]);
     }
     let mut flags = MountFlags::empty();
     flags.set(MountFlags::RDONLY, options.read_only);
@@ -105,11 +106,12 @@ fn mount_ourselves(target: &Path, options: &MountOptions) -> Result<OwnedFd, Mou
     flags.set(MountFlags::NODEV, options.no_devices);
     flags.set(MountFlags::NOEXEC, options.no_execution);
     let data = CString::new(data).map_err(|_| refused(Errno::INVAL))?;
-    rustix::mount::mount(options.source.as_str(), target, KIND, flags, Some(data.as_c_str())).map_err(refused)?;
+    rustix::mount::mount(options.source.as_str(), target, KIND, flags, Some(data.as_c_str()))
+        .map_err(refused)?;
     Ok(device)
 }
 
-/// The helper sends the device over the socket whose number is in `_FUSE_COMMFD` (libfuse, mount_util).
+/// The helper sends the device over the socket whose number is in `_FUSE_COMMFD` (libfuse, `mount_util.c`).
 fn mount_by_helper(target: &Path, options: &MountOptions) -> Result<OwnedFd, MountError> {
     let refused = |cause: String| MountError::Helper { target: target.to_owned(), cause };
     let system = |error: Errno| refused(error.to_string());
@@ -127,7 +129,9 @@ fn mount_by_helper(target: &Path, options: &MountOptions) -> Result<OwnedFd, Mou
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| refused(format!("{HELPER} cannot be started: {error} (it is in the package fuse3)")))?;
+        .map_err(|error| {
+            refused(format!("{HELPER} cannot be started: {error} (it is in the package fuse3)"))
+        })?;
     drop(theirs);
     let received = receive_device(&ours);
     let output = child.wait_with_output().map_err(|error| refused(error.to_string()))?;
@@ -136,11 +140,8 @@ fn mount_by_helper(target: &Path, options: &MountOptions) -> Result<OwnedFd, Mou
 
 fn helper_options(options: &MountOptions) -> OsString {
     let mut words = vec![format!("fsname={},subtype=fuse-union,default_permissions", options.source)];
-    let flags = [
-        (options.read_only, "ro"),
-        (options.no_execution, "noexec"),
-        (options.allow_other, "allow_other"),
-    ];
+    let flags =
+        [(options.read_only, "ro"), (options.no_execution, "noexec"), (options.allow_other, "allow_other")];
     words.extend(flags.iter().filter(|(set, _)| *set).map(|(_, word)| (*word).to_owned()));
     words.join(",").into()
 }
@@ -170,13 +171,15 @@ pub fn unmount(target: &Path, lazily: bool) -> std::io::Result<()> {
 }
 
 fn unmount_by_helper(target: &Path, lazily: bool) -> std::io::Result<()> {
-    let arguments: &[&OsStr] = if lazily { &[OsStr::new("-u"), OsStr::new("-z")] } else { &[OsStr::new("-u")] };
+    let arguments: &[&OsStr] =
+        if lazily { &[OsStr::new("-u"), OsStr::new("-z")] } else { &[OsStr::new("-u")] };
     let output = helper().args(arguments).arg("--").arg(target).stdin(Stdio::null()).output()?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    let kind = if said.contains("busy") { std::io::ErrorKind::ResourceBusy } else { std::io::ErrorKind::Other };
+    let kind =
+        if said.contains("busy") { std::io::ErrorKind::ResourceBusy } else { std::io::ErrorKind::Other };
     Err(std::io::Error::new(kind, said))
 }
 

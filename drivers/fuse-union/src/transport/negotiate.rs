@@ -2,10 +2,10 @@
 
 use fuse_abi::linux::{
     FUSE_ASYNC_DIO, FUSE_ASYNC_READ, FUSE_ATOMIC_O_TRUNC, FUSE_BIG_WRITES, FUSE_CACHE_SYMLINKS,
-    FUSE_DIRECT_IO_ALLOW_MMAP, FUSE_DO_READDIRPLUS, FUSE_DONT_MASK, FUSE_EXPLICIT_INVAL_DATA, FUSE_HANDLE_KILLPRIV_V2,
-    FUSE_HAS_IOCTL_DIR, FUSE_INIT_EXT, FUSE_KERNEL_MINOR_VERSION, FUSE_KERNEL_VERSION, FUSE_MAX_PAGES,
-    FUSE_NO_OPENDIR_SUPPORT, FUSE_PARALLEL_DIROPS, FUSE_PASSTHROUGH, FUSE_POSIX_ACL, FUSE_SETXATTR_EXT,
-    FUSE_WRITEBACK_CACHE, fuse_init_in, fuse_init_out,
+    FUSE_DIRECT_IO_ALLOW_MMAP, FUSE_DO_READDIRPLUS, FUSE_DONT_MASK, FUSE_EXPLICIT_INVAL_DATA,
+    FUSE_HANDLE_KILLPRIV_V2, FUSE_HAS_IOCTL_DIR, FUSE_INIT_EXT, FUSE_KERNEL_MINOR_VERSION,
+    FUSE_KERNEL_VERSION, FUSE_MAX_PAGES, FUSE_NO_OPENDIR_SUPPORT, FUSE_PARALLEL_DIROPS, FUSE_PASSTHROUGH,
+    FUSE_POSIX_ACL, FUSE_SETXATTR_EXT, FUSE_WRITEBACK_CACHE, fuse_init_in, fuse_init_out,
 };
 
 use crate::request::Features;
@@ -63,7 +63,11 @@ pub(super) fn agree(offer: &fuse_init_in, wishes: Features) -> Agreed {
         open_truncates: has(u64::from(FUSE_ATOMIC_O_TRUNC)),
         kill_privileges: has(u64::from(FUSE_HANDLE_KILLPRIV_V2)),
     };
-    Agreed { out: out(offer, taken, features.passthrough), features, xattr_flags: has(u64::from(FUSE_SETXATTR_EXT)) }
+    Agreed {
+        out: out(offer, taken, features.passthrough),
+        features,
+        xattr_flags: has(u64::from(FUSE_SETXATTR_EXT)),
+    }
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the two halves of the flags, and 256 pages")]

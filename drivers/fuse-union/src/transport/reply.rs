@@ -3,7 +3,9 @@
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
-use fuse_abi::linux::{fuse_attr, fuse_attr_out, fuse_entry_out, fuse_out_header, fuse_statx, fuse_statx_out, fuse_sx_time};
+use fuse_abi::linux::{
+    fuse_attr, fuse_attr_out, fuse_entry_out, fuse_out_header, fuse_statx, fuse_statx_out, fuse_sx_time,
+};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
@@ -38,7 +40,8 @@ impl<'a> Reply<'a> {
 
     fn send(self, error: i32, parts: &[&[u8]]) {
         let size = size_of::<fuse_out_header>() + parts.iter().map(|part| part.len()).sum::<usize>();
-        let header = fuse_out_header { len: u32::try_from(size).unwrap_or(u32::MAX), error, unique: self.unique };
+        let header =
+            fuse_out_header { len: u32::try_from(size).unwrap_or(u32::MAX), error, unique: self.unique };
         let mut slices = [IoSlice::new(header.as_bytes()), IoSlice::new(&[]), IoSlice::new(&[])];
         for (slice, part) in slices[1..].iter_mut().zip(parts) {
             *slice = IoSlice::new(part);
@@ -73,7 +76,8 @@ pub(super) fn attr(of: &Attributes) -> fuse_attr {
 }
 
 pub(super) fn entry(of: Option<&Entry>) -> fuse_entry_out {
-    let mut out = fuse_entry_out { entry_valid: VALID_SECONDS, attr_valid: VALID_SECONDS, ..Default::default() };
+    let mut out =
+        fuse_entry_out { entry_valid: VALID_SECONDS, attr_valid: VALID_SECONDS, ..Default::default() };
     if let Some(found) = of {
         out.nodeid = found.node;
         out.attr = attr(&found.attributes);

@@ -27,9 +27,7 @@ impl Union {
     /// The stat of the real object.
     pub(super) fn stat(&self, node: &Arc<Node>) -> Answer<Stat> {
         match node.place() {
-            Place::In { folder, name } => {
-                self.real_stat(&*folder.open(&self.folders)?, &name, folder.layer)
-            }
+            Place::In { folder, name } => self.real_stat(&*folder.open(&self.folders)?, &name, folder.layer),
             Place::Held { file, layer } => {
                 let mut stat = rustix::fs::fstat(&*file)?;
                 if let Some(form) = self.layers.layer(layer).override_stat {
@@ -87,9 +85,7 @@ impl Union {
             Answer::Ok(known.then_some(time))
         };
         match node.place() {
-            Place::In { folder, name } => {
-                ask(&folder.open(&self.folders)?, &name, AtFlags::SYMLINK_NOFOLLOW)
-            }
+            Place::In { folder, name } => ask(&folder.open(&self.folders)?, &name, AtFlags::SYMLINK_NOFOLLOW),
             Place::Held { file, .. } => ask(&file, b"", AtFlags::EMPTY_PATH),
             Place::Merged(folders) => {
                 ask(&folders.first().ok_or(Errno::STALE)?.open(&self.folders)?, b"", AtFlags::EMPTY_PATH)

@@ -47,7 +47,7 @@ impl Union {
         let opened = folder.open(&self.folders)?;
         let source = RealNode { folder: opened.as_fd(), name: &name };
         let raw = source.stat()?;
-        let staged = self.stage_copy(work, source, &raw, length)?;
+        let staged = Self::stage_copy(work, source, &raw, length)?;
         let described = self.describe_copy(work, node, &staged, source, folder.layer);
         if let Err(error) = described.and_then(|()| self.publish(work, node, &staged)) {
             if let Staged::Named(name) = &staged {
@@ -64,7 +64,7 @@ impl Union {
         Ok(())
     }
 
-    fn stage_copy(&self, work: &Work, source: RealNode<'_>, stat: &Stat, length: u64) -> Answer<Staged> {
+    fn stage_copy(work: &Work, source: RealNode<'_>, stat: &Stat, length: u64) -> Answer<Staged> {
         let name = work.free_name();
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => {
@@ -176,7 +176,7 @@ impl Union {
     /// Gives a copy the name of the inode, in the upper part of its folder. One that was removed meanwhile stays without.
     fn publish(&self, work: &Work, node: &Arc<Node>, staged: &Staged) -> Answer<()> {
         loop {
-            let Some(name) = node.any_name() else { return self.publish_unnamed(work, node, staged) };
+            let Some(name) = node.any_name() else { return Self::publish_unnamed(work, node, staged) };
             self.copy_up(&name.parent, 0)?;
             let mut folder = self.filled(&name.parent)?;
             let still = node.state.read().names.iter().any(|known| known.is(&name.parent, &name.name));
@@ -217,7 +217,7 @@ impl Union {
         Ok(())
     }
 
-    fn publish_unnamed(&self, work: &Work, node: &Arc<Node>, staged: &Staged) -> Answer<()> {
+    fn publish_unnamed(work: &Work, node: &Arc<Node>, staged: &Staged) -> Answer<()> {
         let file = match staged {
             Staged::Unnamed(file) => rustix::io::fcntl_dupfd_cloexec(file, 0)?,
             Staged::Named(name) => {

@@ -57,9 +57,8 @@ impl Union {
         rustix::fs::mkdirat(work.stage(), &staged, Mode::RWXU)?;
         let target = Real::Named(RealNode { folder: work.stage(), name: staged.as_bytes() });
         let parent = real_parent(&name.parent, 0)?;
-        let placed = self
-            .describe(&target, RealNode::itself(opened.as_fd()), &stat, lower.layer)
-            .and_then(|()| {
+        let placed =
+            self.describe(&target, RealNode::itself(opened.as_fd()), &stat, lower.layer).and_then(|()| {
                 self.keeping_times(&parent, |upper| {
                     let flags = RenameFlags::NOREPLACE;
                     rustix::fs::renameat_with(work.stage(), &staged, upper, &*name.name, flags)

@@ -71,7 +71,7 @@ impl Union {
         let whiteout = at.is_some_and(|index| folder.entry(index).whiteout);
         let upper = real_parent(&parent, 0)?;
         let opened = upper.open(&self.folders)?;
-        let making = Making { caller, new, what, inherits: self.inheritance(&opened, &mut folder)? };
+        let making = Making { caller, new, what, inherits: Self::inheritance(&opened, &mut folder)? };
         let file = if whiteout {
             self.make_over_whiteout(work, &making, &opened)?
         } else {
@@ -115,7 +115,7 @@ impl Union {
     }
 
     /// What the upper part of a folder passes on to what is made in it.
-    fn inheritance(&self, upper: &OwnedFd, folder: &mut Folder) -> Answer<Inheritance> {
+    fn inheritance(upper: &OwnedFd, folder: &mut Folder) -> Answer<Inheritance> {
         if let Some(known) = folder.inheritance {
             return Ok(known);
         }
@@ -183,7 +183,12 @@ impl Union {
 
     /// Makes the object in the work folder, and puts it in the place of a whiteout at once: else a crash between could show
     /// what was deleted.
-    fn make_over_whiteout(&self, work: &Work, making: &Making<'_>, opened: &OwnedFd) -> Answer<Option<OwnedFd>> {
+    fn make_over_whiteout(
+        &self,
+        work: &Work,
+        making: &Making<'_>,
+        opened: &OwnedFd,
+    ) -> Answer<Option<OwnedFd>> {
         let staged = work.free_name();
         rustix::fs::mkdirat(work.stage(), &staged, Mode::RWXU)?;
         let made = self.make_staged(work, making, opened, &staged);
@@ -229,7 +234,8 @@ impl Union {
         self.copy_up(&parent, 0)?;
         let mut folder = self.filled(&parent)?;
         let opened = real_parent(&parent, 0)?.open(&self.folders)?;
-        let making = Making { caller, new, what: What::File, inherits: self.inheritance(&opened, &mut folder)? };
+        let making =
+            Making { caller, new, what: What::File, inherits: Self::inheritance(&opened, &mut folder)? };
         drop(folder);
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&*opened, ".", flags, Mode::from_raw_mode(making.mode()))?;

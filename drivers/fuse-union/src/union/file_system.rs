@@ -11,8 +11,8 @@ use super::create::What;
 use super::node::Place;
 use crate::options::IoMode;
 use crate::request::{
-    Answer, Attributes, Caller, Changes, Entry, Errno, Features, FileSystem, FolderSink, Kernel, NewNode, NodeId,
-    Opened, ROOT, Space, Time,
+    Answer, Attributes, Caller, Changes, Entry, Errno, Features, FileSystem, FolderSink, Kernel, NewNode,
+    NodeId, Opened, ROOT, Space, Time,
 };
 
 impl FileSystem for Union {

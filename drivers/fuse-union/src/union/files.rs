@@ -72,9 +72,8 @@ impl Union {
         if descriptor.backing.is_none() {
             let file = self.open_real(node, OFlags::RDWR).ok()?;
             let registered = self.kernel()?.open_backing(file.as_fd());
-            descriptor.backing = registered
-                .inspect_err(|error| tracing::debug!(%error, "a file does not pass through"))
-                .ok();
+            descriptor.backing =
+                registered.inspect_err(|error| tracing::debug!(%error, "a file does not pass through")).ok();
         }
         descriptor.backing
     }

@@ -158,6 +158,7 @@ impl Folder {
 }
 
 /// What a name shows from now on.
+#[derive(Clone, Copy)]
 pub(super) struct Shown {
     pub(super) node: NodeId,
     pub(super) ino: u64,

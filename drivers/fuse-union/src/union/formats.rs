@@ -25,8 +25,7 @@ pub(super) struct Marks {
     pub(super) impure: bool,
 }
 
-const OPAQUE: [&[u8]; 3] =
-    [b"trusted.overlay.opaque", b"user.overlay.opaque", b"user.fuseoverlayfs.opaque"];
+const OPAQUE: [&[u8]; 3] = [b"trusted.overlay.opaque", b"user.overlay.opaque", b"user.fuseoverlayfs.opaque"];
 const REDIRECT: [&[u8]; 2] = [b"trusted.overlay.redirect", b"user.overlay.redirect"];
 const IMPURE: [&[u8]; 2] = [b"trusted.overlay.impure", b"user.overlay.impure"];
 const WHITEOUT: [&[u8]; 2] = [b"trusted.overlay.whiteout", b"user.overlay.whiteout"];
@@ -172,7 +171,9 @@ mod tests {
 
     #[test]
     fn attributes_of_layers_are_hidden_and_those_of_programs_escaped() {
-        for name in [&b"trusted.overlay.opaque"[..], b"user.overlay.x", b"user.a", b"trusted.overlay.overlay.y"] {
+        for name in
+            [&b"trusted.overlay.opaque"[..], b"user.overlay.x", b"user.a", b"trusted.overlay.overlay.y"]
+        {
             let stored = kept(name).unwrap();
             assert_eq!(shown(&stored).as_deref(), Some(name));
         }

@@ -56,7 +56,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The file system cannot keep whiteouts.
-    #[error("the file system of the upper folder takes neither devices 0:0 nor extended attributes: deletions cannot be kept there")]
+    #[error(
+        "the file system of the upper folder takes neither devices 0:0 nor extended attributes: deletions cannot be kept there"
+    )]
     NoWhiteouts,
 }
 
@@ -194,7 +196,9 @@ fn clone_mount(path: &Path) -> Option<OwnedFd> {
 fn open_writable(upper: &Path, work: &Path, mounts: &mut Vec<OwnedFd>) -> Result<Writable, OpenError> {
     let absolute = |path: &Path, role| {
         rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .and_then(|opened| rustix::fs::readlink(format!("/proc/self/fd/{}", opened.as_raw_fd()), Vec::new()))
+            .and_then(|opened| {
+                rustix::fs::readlink(format!("/proc/self/fd/{}", opened.as_raw_fd()), Vec::new())
+            })
             .map(|real| PathBuf::from(OsString::from_vec(real.into_bytes())))
             .map_err(|cause| OpenError::Folder { role, path: path.to_owned(), cause })
     };
@@ -219,7 +223,14 @@ fn open_below(common: &Path, upper: &Path, work: &Path, mounts: &mut Vec<OwnedFd
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |path: &Path| {
         let below = path.strip_prefix(common).ok()?;
-        rustix::fs::openat2(&mount, below, flags, Mode::empty(), ResolveFlags::NO_XDEV | ResolveFlags::BENEATH).ok()
+        rustix::fs::openat2(
+            &mount,
+            below,
+            flags,
+            Mode::empty(),
+            ResolveFlags::NO_XDEV | ResolveFlags::BENEATH,
+        )
+        .ok()
     };
     let writable = Writable { upper: open(upper)?, work: open(work)? };
     mounts.push(mount);

@@ -23,19 +23,34 @@ use crate::request::Answer;
 /// The paths of files with several names in a layer, by their numbers.
 type Paths = HashMap<u64, Vec<Vec<u8>>>;
 
+/// Merged folders by the layer and the path of a part.
+type Moved = HashMap<(LayerNumber, Vec<u8>), Weak<Node>>;
+
 /// What is known of files with several names.
 #[derive(Default)]
 pub(super) struct LinkGroups {
     /// Filled by a walk over the layer when first asked for. Lower layers do not change.
     layers: Mutex<HashMap<LayerNumber, Arc<Paths>>>,
     /// Folders whose parts in lower layers have other paths than they have in the merged tree.
-    moved: Mutex<HashMap<(LayerNumber, Vec<u8>), Weak<Node>>>,
+    moved: Mutex<Moved>,
+    /// How many names of a lower file were removed or replaced since the mount.
+    hidden: Mutex<HashMap<Object, u32>>,
 }
 
 impl LinkGroups {
     /// Notes that a merged folder has this real part, though not at its path.
     pub(super) fn note_moved(&self, node: &Arc<Node>, part: &RealFolder) {
         self.moved.lock().insert((part.layer, part.path()), Arc::downgrade(node));
+    }
+
+    /// Notes that a name of a lower file with several is hidden now.
+    pub(super) fn note_hidden(&self, object: Object) {
+        *self.hidden.lock().entry(object).or_default() += 1;
+    }
+
+    /// How many names of a lower file are hidden.
+    pub(super) fn hidden(&self, object: Object) -> u32 {
+        self.hidden.lock().get(&object).copied().unwrap_or_default()
     }
 
     fn moved(&self, layer: LayerNumber, real_path: &[u8]) -> Option<Arc<Node>> {
@@ -85,7 +100,9 @@ impl Union {
         }
         self.copy_up(parent, 0)?;
         let mut above = self.filled(parent)?;
-        let Some(index) = above.find_live(name).filter(|index| shows(above.entry(*index))) else { return Ok(()) };
+        let Some(index) = above.find_live(name).filter(|index| shows(above.entry(*index))) else {
+            return Ok(());
+        };
         let upper = real_parent(parent, 0)?;
         let Place::In { folder, name: copy } = node.place() else { return Ok(()) };
         let source = folder.open(&self.folders)?;
@@ -97,7 +114,7 @@ impl Union {
         entry.layer = 0;
         entry.node = node.id;
         drop(above);
-        self.add_name(node, Name::new(parent, name));
+        Self::add_name(node, Name::new(parent, name));
         Ok(())
     }
 
@@ -118,7 +135,13 @@ impl Union {
         Ok(Some(at))
     }
 
-    fn step(&self, at: &Arc<Node>, layer: LayerNumber, real_path: &[u8], name: &[u8]) -> Answer<Option<Arc<Node>>> {
+    fn step(
+        &self,
+        at: &Arc<Node>,
+        layer: LayerNumber,
+        real_path: &[u8],
+        name: &[u8],
+    ) -> Answer<Option<Arc<Node>>> {
         if let Some(moved) = self.link_groups.moved(layer, real_path) {
             return Ok(self.table.hold(moved.id));
         }

@@ -36,7 +36,8 @@ impl Union {
         if has_whiteout(&folder, at) {
             let staged = work.free_name();
             self.link_real(&node, work.stage(), staged.as_bytes())?;
-            rustix::fs::renameat(work.stage(), &staged, &*opened, name).inspect_err(|_| work.discard(&staged))?;
+            rustix::fs::renameat(work.stage(), &staged, &*opened, name)
+                .inspect_err(|_| work.discard(&staged))?;
         } else {
             self.link_real(&node, &*opened, name)?;
         }
@@ -49,7 +50,7 @@ impl Union {
             node.state.write().place = Place::In { folder: upper, name: Arc::clone(&shown.name) };
         }
         folder.put(name, Shown { node: node.id, ino: stat.st_ino, layer: 0, kind: node.kind });
-        self.add_name(&node, shown);
+        Self::add_name(&node, shown);
         self.register(&node, (0, stat.st_ino));
         drop(folder);
         let node = self.table.hold(node.id).ok_or(Errno::STALE)?;

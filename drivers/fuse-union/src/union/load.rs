@@ -18,7 +18,7 @@ use crate::options::Redirects;
 use crate::request::Answer;
 
 /// Bytes of one list of names.
-const LIST_BYTES: usize = 32 << 10;
+const LIST_BYTES: usize = 16 << 10;
 
 /// What a layer has at a name.
 #[derive(Clone, Copy)]
@@ -72,7 +72,9 @@ impl Union {
         }
         let undecided = loading.finish();
         tracing::trace!(node = node.id, layers = done, undecided, "folder filled");
-        if sources.len() != before.len() || sources.iter().zip(before.iter()).any(|(new, old)| !Arc::ptr_eq(new, old)) {
+        if sources.len() != before.len()
+            || sources.iter().zip(before.iter()).any(|(new, old)| !Arc::ptr_eq(new, old))
+        {
             node.state.write().place = Place::Merged(sources.into());
         }
         Ok(())
@@ -202,18 +204,15 @@ impl Loading<'_> {
 
     /// A whiteout by a name of its own hides what deeper layers have, not what its own layer has.
     fn hide_below(&mut self, name: &[u8]) {
-        match self.folder.find(name) {
-            Some(index) => {
-                self.progress[index] = Progress { closed: true, below_known: true };
-            }
-            None => {
-                self.add(name, Listed::Whiteout);
-                let index = self.progress.len() - 1;
-                // It is not at the name itself, which is free.
-                self.folder.entry_mut(index).whiteout = false;
-                self.progress[index].below_known = true;
-            }
+        if let Some(index) = self.folder.find(name) {
+            self.progress[index] = Progress { closed: true, below_known: true };
+            return;
         }
+        self.add(name, Listed::Whiteout);
+        let index = self.progress.len() - 1;
+        // It is not at the name itself, which is free.
+        self.folder.entry_mut(index).whiteout = false;
+        self.progress[index].below_known = true;
     }
 
     /// Forgets names that nothing shows and nothing hides. Answers how many entries there were.

@@ -9,13 +9,13 @@ use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 use smallvec::{SmallVec, smallvec};
 
+use super::Union;
 use super::folder::Folder;
 use super::formats;
 use super::node::{Name, Node, Place, State};
 use super::override_stat;
 use super::real::Real;
 use super::real_folder::{LayerNumber, RealFolder};
-use super::Union;
 use crate::request::{Answer, Attributes, Entry, NodeId};
 
 /// An inode with the reference that the caller of a look-up owes.
@@ -65,7 +65,12 @@ impl Union {
         Ok(held)
     }
 
-    fn new_folder(&self, parent: &Arc<Node>, real: &Arc<RealFolder>, entry: &super::folder::Entry) -> Answer<Held> {
+    fn new_folder(
+        &self,
+        parent: &Arc<Node>,
+        real: &Arc<RealFolder>,
+        entry: &super::folder::Entry,
+    ) -> Answer<Held> {
         let mut folders = vec![real.child(&entry.name)];
         for layer in entry.merged.iter().flat_map(|merged| merged.iter().skip(1)) {
             folders.push(real_parent(parent, *layer)?.child(&entry.name));
@@ -74,7 +79,9 @@ impl Union {
         let stat = self.real_stat(&opened, &entry.name, real.layer)?;
         // The number of a merged folder is that of its part in the first lower layer.
         let numbered = match &entry.merged {
-            Some(merged) if self.layers.is_upper(entry.layer) => merged.get(1).copied().unwrap_or(entry.layer),
+            Some(merged) if self.layers.is_upper(entry.layer) => {
+                merged.get(1).copied().unwrap_or(entry.layer)
+            }
             _ => entry.layer,
         };
         let state = State {
@@ -119,11 +126,14 @@ impl Union {
         let mut objects = self.table.objects(object).lock();
         if let Some(node) = objects.get(&object).and_then(|id| self.table.hold(*id)) {
             drop(objects);
-            self.add_name(&node, name);
+            Self::add_name(&node, name);
             let attributes = self.attributes_of(&node).inspect_err(|_| self.table.release(&node, 1))?;
             return Ok(Held { node, attributes });
         }
         state.objects.push(object);
+        if !self.layers.is_upper(real.layer) {
+            state.hidden_links = self.link_groups.hidden(object);
+        }
         let held = self.enter(kind, state, &stat);
         objects.insert(object, held.node.id);
         Ok(held)
@@ -139,7 +149,7 @@ impl Union {
     }
 
     /// Notes that an inode has another name.
-    pub(super) fn add_name(&self, node: &Arc<Node>, name: Name) {
+    pub(super) fn add_name(node: &Arc<Node>, name: Name) {
         let mut state = node.state.write();
         if state.names.iter().any(|known| known.is(&name.parent, &name.name)) {
             return;

@@ -42,15 +42,16 @@ fn text(overridden: &Overridden) -> String {
     let mut text = format!("{uid}:{gid}:{mode:04o}");
     if let Some((kind, device)) = kind {
         let (major, minor) = (rustix::fs::major(*device), rustix::fs::minor(*device));
-        match kind {
-            FileType::Directory => text.push_str(":dir"),
-            FileType::Symlink => text.push_str(":symlink"),
-            FileType::Fifo => text.push_str(":pipe"),
-            FileType::Socket => text.push_str(":socket"),
-            FileType::BlockDevice => text.push_str(&format!(":block-{major}-{minor}")),
-            FileType::CharacterDevice => text.push_str(&format!(":char-{major}-{minor}")),
-            _ => text.push_str(":file"),
-        }
+        let word = match kind {
+            FileType::Directory => "dir".to_owned(),
+            FileType::Symlink => "symlink".to_owned(),
+            FileType::Fifo => "pipe".to_owned(),
+            FileType::Socket => "socket".to_owned(),
+            FileType::BlockDevice => format!("block-{major}-{minor}"),
+            FileType::CharacterDevice => format!("char-{major}-{minor}"),
+            _ => "file".to_owned(),
+        };
+        text.extend([":", &word]);
     }
     text
 }

@@ -13,10 +13,16 @@ use crate::request::{Answer, FolderEntry, FolderSink, NodeId};
 const FIRST: u64 = 2;
 
 impl Union {
-    pub(super) fn list_folder(&self, node: NodeId, from: u64, plus: bool, sink: &mut dyn FolderSink) -> Answer<()> {
+    pub(super) fn list_folder(
+        &self,
+        node: NodeId,
+        from: u64,
+        plus: bool,
+        sink: &mut dyn FolderSink,
+    ) -> Answer<()> {
         let node = self.table.get(node)?;
         let mut folder = self.filled(&node)?;
-        if !self.list_dots(&node, from, sink) || folder.removed {
+        if !Self::list_dots(&node, from, sink) || folder.removed {
             return Ok(());
         }
         let first = usize::try_from(from.saturating_sub(FIRST)).unwrap_or(usize::MAX);
@@ -30,15 +36,17 @@ impl Union {
             let held = if plus { self.hold(&node, &mut folder, index).ok() } else { None };
             let entry = held.as_ref().map(super::lookup::Held::entry);
             let listed = folder.entry(index);
-            let ino = entry.map_or_else(|| self.layers.number(listed.layer, listed.ino), |entry| entry.attributes.ino);
-            let shown = FolderEntry { name: &listed.name, ino, kind: d_type(listed), next: index as u64 + FIRST + 1 };
+            let ino = entry
+                .map_or_else(|| self.layers.number(listed.layer, listed.ino), |entry| entry.attributes.ino);
+            let shown =
+                FolderEntry { name: &listed.name, ino, kind: d_type(listed), next: index as u64 + FIRST + 1 };
             sink.push(&shown, entry.as_ref());
         }
         Ok(())
     }
 
     /// Answers whether both had room, or were read before.
-    fn list_dots(&self, node: &Arc<Node>, from: u64, sink: &mut dyn FolderSink) -> bool {
+    fn list_dots(node: &Arc<Node>, from: u64, sink: &mut dyn FolderSink) -> bool {
         let above = node.any_name().map(|name| name.parent);
         let above = above.as_ref().unwrap_or(node);
         for (next, name, of) in [(1, &b"."[..], node), (2, b"..", above)] {

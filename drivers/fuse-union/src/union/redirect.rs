@@ -18,7 +18,12 @@ type Sources = Vec<Arc<RealFolder>>;
 
 impl Union {
     /// The parts that the layers below `real` have of a folder that says where they are: an absolute path, or a name beside.
-    pub(super) fn redirected(&self, node: &Arc<Node>, real: &Arc<RealFolder>, value: &[u8]) -> Answer<Sources> {
+    pub(super) fn redirected(
+        &self,
+        node: &Arc<Node>,
+        real: &Arc<RealFolder>,
+        value: &[u8],
+    ) -> Answer<Sources> {
         let deeper = |sources: &mut Sources| sources.retain(|source| source.layer > real.layer);
         let mut sources = if value.starts_with(b"/") {
             self.layers.roots()

@@ -29,7 +29,8 @@ impl Union {
         let opened = real_parent(&parent, 0)?.open(&self.folders)?;
         let upper = self.layers.is_upper(layer);
         let removed = if upper {
-            let kept = node.as_ref().map_or(Ok(()), |node| self.keep_reachable(node, &parent, name, &opened));
+            let kept =
+                node.as_ref().map_or(Ok(()), |node| Self::keep_reachable(node, &parent, name, &opened));
             kept.and_then(|()| {
                 if below {
                     work.replace_by_whiteout(opened.as_fd(), name)
@@ -57,13 +58,16 @@ impl Union {
     pub(super) fn forget_leaf(&self, node: &Arc<Node>, parent: &Arc<Node>, name: &[u8], upper: bool) {
         self.drop_name(node, parent, name);
         if !upper {
-            node.state.write().hidden_links += 1;
+            let mut state = node.state.write();
+            state.hidden_links += 1;
+            for object in &state.objects {
+                self.link_groups.note_hidden(*object);
+            }
         }
     }
 
     /// Makes sure that a file of the upper layer is still found when this name is gone: by another one, or by a descriptor.
     pub(super) fn keep_reachable(
-        &self,
         node: &Arc<Node>,
         parent: &Arc<Node>,
         name: &[u8],
@@ -71,17 +75,18 @@ impl Union {
     ) -> Answer<()> {
         let mut state = node.state.write();
         let Place::In { name: real, folder } = &state.place else { return Ok(()) };
-        let is_this = **real == *name && real_parent(parent, 0).is_ok_and(|upper| Arc::ptr_eq(&upper, folder));
+        let is_this =
+            **real == *name && real_parent(parent, 0).is_ok_and(|upper| Arc::ptr_eq(&upper, folder));
         if !is_this {
             return Ok(());
         }
         let other = state.names.iter().find(|known| !known.is(parent, name)).cloned();
-        let place = match other.and_then(|other| Some((real_parent(&other.parent, 0).ok()?, other.name))) {
-            Some((folder, name)) => Place::In { folder, name },
-            None => {
-                let held = RealNode { folder: opened.as_fd(), name }.open(OFlags::PATH)?;
-                Place::Held { file: Arc::new(held), layer: 0 }
-            }
+        let other = other.and_then(|other| Some((real_parent(&other.parent, 0).ok()?, other.name)));
+        let place = if let Some((folder, name)) = other {
+            Place::In { folder, name }
+        } else {
+            let held = RealNode { folder: opened.as_fd(), name }.open(OFlags::PATH)?;
+            Place::Held { file: Arc::new(held), layer: 0 }
         };
         state.place = place;
         Ok(())

@@ -101,7 +101,11 @@ impl Union {
             return Err(Errno::NOENT);
         }
         let uppers = self.uppers(source, target)?;
-        if exchange { self.exchange(source, target, &mut locked, &uppers) } else { self.replace(source, target, &mut locked, &uppers) }
+        if exchange {
+            self.exchange(source, target, &mut locked, &uppers)
+        } else {
+            self.replace(source, target, &mut locked, &uppers)
+        }
     }
 
     /// Brings an inode into the upper layer, and a folder into a form that can have another name.
@@ -138,9 +142,16 @@ impl Union {
         Ok(Uppers { from: open(source)?, to: open(target)? })
     }
 
-    fn replace(&self, source: &End<'_>, target: &End<'_>, locked: &mut Locked<'_>, uppers: &Uppers) -> Answer<()> {
+    fn replace(
+        &self,
+        source: &End<'_>,
+        target: &End<'_>,
+        locked: &mut Locked<'_>,
+        uppers: &Uppers,
+    ) -> Answer<()> {
         let (work, moving) = (self.work()?, source.node.as_ref().ok_or(Errno::NOENT)?);
-        let below = |folder: &Folder, name: &[u8]| folder.find(name).is_some_and(|index| folder.entry(index).below);
+        let below =
+            |folder: &Folder, name: &[u8]| folder.find(name).is_some_and(|index| folder.entry(index).below);
         let leaves_whiteout = below(&locked.from, source.name);
         let onto_below = below(locked.to(), target.name);
         if moving.is_folder() {
@@ -153,7 +164,7 @@ impl Union {
         let at = locked.to().find(target.name);
         let whiteout = has_whiteout(locked.to(), at);
         let swap = moving.is_folder() && (whiteout || replaced_upper);
-        self.rename_real(work, source, target, uppers, (swap, leaves_whiteout))?;
+        Self::rename_real(work, source, target, uppers, (swap, leaves_whiteout))?;
         locked.from.remove(source.name, leaves_whiteout);
         self.settle_target(target, replaced_upper)?;
         self.settle_moved(moving, source, target, locked, &uppers.to.0)
@@ -162,7 +173,6 @@ impl Union {
     /// Does it on the file system. With `swap` the two names are exchanged first: a folder cannot replace a whiteout, or a
     /// folder that only looks empty.
     fn rename_real(
-        &self,
         work: &Work,
         source: &End<'_>,
         target: &End<'_>,
@@ -177,7 +187,11 @@ impl Union {
                 return dispose(work, from, source.name, leaves_whiteout);
             }
             // The whiteout of the target came here.
-            return if leaves_whiteout { Ok(()) } else { rustix::fs::unlinkat(from, source.name, AtFlags::empty()) };
+            return if leaves_whiteout {
+                Ok(())
+            } else {
+                rustix::fs::unlinkat(from, source.name, AtFlags::empty())
+            };
         }
         if !leaves_whiteout {
             return rustix::fs::renameat(from, source.name, to, target.name);
@@ -198,7 +212,7 @@ impl Union {
         if other.is_folder() {
             self.empty_folder(other)?;
         } else if upper {
-            self.keep_reachable(other, &target.parent, target.name, opened)?;
+            Self::keep_reachable(other, &target.parent, target.name, opened)?;
         }
         Ok(upper)
     }
@@ -246,22 +260,35 @@ impl Union {
     }
 
     /// Notes where an inode is now, and answers its real number.
-    fn place_at(&self, node: &Arc<Node>, from: &End<'_>, to: &End<'_>, upper: &Arc<RealFolder>) -> Answer<u64> {
+    fn place_at(
+        &self,
+        node: &Arc<Node>,
+        from: &End<'_>,
+        to: &End<'_>,
+        upper: &Arc<RealFolder>,
+    ) -> Answer<u64> {
         let name = Name::new(&to.parent, to.name);
         let parts = if node.is_folder() { Some(node.real_folders()?) } else { None };
         match parts.as_ref().and_then(|parts| parts.first()) {
             Some(first) => first.moved(upper, to.name),
             None => {
-                node.state.write().place = Place::In { folder: Arc::clone(upper), name: Arc::clone(&name.name) };
+                node.state.write().place =
+                    Place::In { folder: Arc::clone(upper), name: Arc::clone(&name.name) };
             }
         }
-        self.add_name(node, name);
+        Self::add_name(node, name);
         self.drop_name(node, &from.parent, from.name);
         let opened = upper.open(&self.folders)?;
         Ok(rustix::fs::statat(&*opened, to.name, AtFlags::SYMLINK_NOFOLLOW)?.st_ino)
     }
 
-    fn exchange(&self, source: &End<'_>, target: &End<'_>, locked: &mut Locked<'_>, uppers: &Uppers) -> Answer<()> {
+    fn exchange(
+        &self,
+        source: &End<'_>,
+        target: &End<'_>,
+        locked: &mut Locked<'_>,
+        uppers: &Uppers,
+    ) -> Answer<()> {
         let (Some(one), Some(other)) = (&source.node, &target.node) else { return Err(Errno::NOENT) };
         for node in [one, other].into_iter().filter(|node| node.is_folder()) {
             // Both places may have something below.

@@ -28,6 +28,7 @@ impl Union {
         if self.options.no_xattrs {
             return Err(Errno::OPNOTSUPP);
         }
+        #[allow(clippy::redundant_closure_for_method_calls, reason = "the path is of one lifetime only")]
         let names = self.with_real(node, |real| real.xattr_names())?;
         let mut list = Vec::with_capacity(names.len());
         for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
@@ -55,7 +56,7 @@ impl Union {
             let mode = self.stat(node)?.st_mode & !0o2000;
             self.change(node, &Changes { mode: Some(mode & 0o7777), ..Changes::default() })?;
         }
-        self.after_change(node, name)
+        Self::after_change(node, name)
     }
 
     pub(super) fn drop_xattr(&self, node: &Arc<Node>, name: &[u8]) -> Answer<()> {
@@ -66,11 +67,11 @@ impl Union {
             self.copy_up(node, u64::MAX)?;
         }
         self.with_real(node, |real| real.remove_xattr(&kept))?;
-        self.after_change(node, name)
+        Self::after_change(node, name)
     }
 
     /// A folder passes its default access control list on.
-    fn after_change(&self, node: &Arc<Node>, name: &[u8]) -> Answer<()> {
+    fn after_change(node: &Arc<Node>, name: &[u8]) -> Answer<()> {
         if node.is_folder() && POSIX_ACLS.contains(&name) {
             node.folder()?.lock().inheritance = None;
         }

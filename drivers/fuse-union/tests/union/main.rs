@@ -1,0 +1,20 @@
+//! The union file system, mounted, as root, in every mode of I/O.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test says what went wrong by panicking, and looks at files as any program does"
+)]
+
+mod copying;
+mod files;
+mod layers;
+mod nesting;
+mod privileges;
+mod program;
+mod removing;
+mod renaming;
+mod stage;
+mod traps;
+mod xattrs;
