@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use plywood_fuse_union::{FuseUnion, Server};
 use plywood_graphdriver::{DriverError, DriverResult, ErrorKind, GraphDriver};
 use plywood_overlay2::Overlay2;
 use plywood_sys::identity::Privilege;
@@ -18,10 +19,14 @@ struct Registration {
 }
 
 /// All drivers, the best first. The last one works everywhere.
-const DRIVERS: [Registration; 2] = [
+const DRIVERS: [Registration; 3] = [
     Registration {
         name: "overlay2",
         open: |folder, privilege| Ok(Box::new(Overlay2::open(folder, privilege)?)),
+    },
+    Registration {
+        name: "fuse-union",
+        open: |folder, privilege| Ok(Box::new(FuseUnion::open(folder, privilege, Server::find())?)),
     },
     Registration { name: "vfs", open: |folder, privilege| Ok(Box::new(Vfs::open(folder, privilege)?)) },
 ];
@@ -133,11 +138,11 @@ mod tests {
 
     #[test]
     fn choices_are_read_and_shown() {
-        for text in ["auto", "overlay2", "vfs"] {
+        for text in ["auto", "overlay2", "fuse-union", "vfs"] {
             assert_eq!(text.parse::<DriverChoice>().unwrap().to_string(), text);
         }
         let refused = "btrfs".parse::<DriverChoice>().unwrap_err().to_string();
-        assert!(refused.contains("auto, overlay2, vfs"), "{refused}");
+        assert!(refused.contains("auto, overlay2, fuse-union, vfs"), "{refused}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The drivers that the suite runs on: a new one is named here, and nowhere else in the tests.
 
 use plywood_conformance::{Need, Subject};
+use plywood_fuse_union::{FuseUnion, Server};
 use plywood_overlay2::Overlay2;
 use plywood_vfs::Vfs;
 
@@ -18,6 +19,17 @@ pub const SUBJECTS: &[Subject] = &[
             NO_QUOTA,
             (Need::Rootless, "it makes kernel mounts"),
             (Need::Depth(500), "overlayfs takes 500 lower folders (OVL_MAX_STACK)"),
+        ],
+    },
+    Subject {
+        name: "fuse-union",
+        open: |folder, privilege| Ok(Box::new(FuseUnion::open(folder, privilege, Server::ThisProcess)?)),
+        requires: &[Need::Fuse, Need::UserXattrs],
+        never: &[
+            NO_DEVICES,
+            NO_QUOTA,
+            (Need::Rootless, "files could not have their owners"),
+            (Need::SharesPageCache, "every mount keeps what it read by itself"),
         ],
     },
     Subject {

@@ -190,11 +190,12 @@ impl LayerFolder {
     }
 }
 
-/// Where a layer is mounted, be it by itself or below another. Its id is in the mount's options or root.
+/// Where a layer is mounted, be it by itself or below another. Its id is in the mount's options, root or source.
 fn mounted_at(id: &LayerId) -> DriverResult<Option<PathBuf>> {
     let mounts = plywood_sys::mountinfo::read().attempt("read mounts", b"")?;
     let names = |mount: &plywood_sys::mountinfo::MountPoint| {
-        mount.options.contains(id.as_str()) || mount.root.to_string_lossy().contains(id.as_str())
+        let shown = |path: &Path| path.to_string_lossy().contains(id.as_str());
+        mount.options.contains(id.as_str()) || shown(&mount.root) || shown(&mount.source)
     };
     Ok(mounts.into_iter().find(names).map(|mount| mount.target))
 }

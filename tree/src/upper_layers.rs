@@ -18,7 +18,7 @@ use crate::unpack::{settle_unpacked, unpack};
 use crate::{export, folder, usage};
 
 /// The folder of a layer's own files.
-const DIFF: &str = "diff";
+pub const DIFF: &str = "diff";
 /// The work folder of a writable layer.
 const WORK: &str = "work";
 
@@ -103,7 +103,15 @@ impl UpperLayers {
         changes(layer_tree, &mut self.below(layer.parents)?, visit).map_err(|error| error.on(layer.id))
     }
 
-    /// The folder of the layer's own files.
+    /// Where the layer's own files are, as a mount names them.
+    ///
+    /// # Errors
+    /// `NotFound` where the layer is not there.
+    pub fn folder(&self, id: &LayerId) -> DriverResult<PathBuf> {
+        Ok(self.home.layer(id)?.path.join(DIFF))
+    }
+
+    /// The layer's own files.
     ///
     /// # Errors
     /// `NotFound` where the layer is not there.
@@ -139,7 +147,11 @@ impl UpperLayers {
     ///
     /// # Errors
     /// `NotFound` where a layer is not there, `InvalidInput` for a writable mount of a sealed one.
-    pub fn mount_folders(&self, layer: LayerRef<'_>, request: &MountRequest<'_>) -> DriverResult<MountFolders> {
+    pub fn mount_folders(
+        &self,
+        layer: LayerRef<'_>,
+        request: &MountRequest<'_>,
+    ) -> DriverResult<MountFolders> {
         let folder = self.home.layer(layer.id)?;
         if !request.read_only && folder.is_sealed()? {
             let reason = "the layer is sealed: mount it read-only, or make a snapshot of it to write to";

@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 
 use plywood_graphdriver::{DriverError, DriverResult, LayerId};
 use plywood_tree::home::Home;
+use plywood_tree::upper_layers::DIFF;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
-
-use crate::driver::DIFF;
 
 /// The folder of the links, in the driver's.
 const LINKS: &str = "l";

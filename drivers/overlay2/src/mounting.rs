@@ -6,10 +6,10 @@ use plywood_graphdriver::{
     DriverError, DriverResult, ErrorKind, LayerId, LayerRef, MountRequest, MountSpec, Mounted,
 };
 use plywood_sys::mount::{self, Overlay, Restrictions};
-use plywood_tree::home::Home;
 use plywood_tree::mounted::Detach;
+use plywood_tree::upper_layers::{MountFolders, UpperLayers};
 
-use crate::driver::{DIFF, MOST_LOWER, WORK};
+use crate::driver::MOST_LOWER;
 use crate::options::{LABEL, flags, overlay_spec};
 use crate::probe::{EMPTY, Facts};
 
@@ -18,33 +18,20 @@ use crate::probe::{EMPTY, Facts};
 /// # Errors
 /// `NotFound` where a layer is not there, `InvalidInput` for a writable mount of a sealed one, `LimitExceeded` past 500.
 pub(crate) fn overlay(
-    home: &Home,
+    layers: &UpperLayers,
     facts: &Facts,
     layer: LayerRef<'_>,
     request: &MountRequest<'_>,
 ) -> DriverResult<Overlay> {
-    let folder = home.layer(layer.id)?;
-    let sealed = folder.is_sealed()?;
-    if sealed && !request.read_only {
-        let reason = "the layer is sealed: mount it read-only, or make a snapshot of it to write to";
-        return Err(DriverError::new(ErrorKind::InvalidInput, "mount overlay", reason).on(layer.id));
-    }
-    let mut lower = Vec::with_capacity(layer.parents.len() + 1);
-    if request.read_only {
-        lower.push(folder.path.join(DIFF));
-    }
-    for parent in layer.parents {
-        lower.push(home.layer(parent)?.path.join(DIFF));
-    }
+    let MountFolders { mut lower, upper } = layers.mount_folders(layer, request)?;
     // Overlayfs takes no single lower folder without an upper, and no upper without a lower.
     if lower.is_empty() || (request.read_only && lower.len() == 1) {
-        lower.push(home.path().join(EMPTY));
+        lower.push(layers.home.path().join(EMPTY));
     }
     if lower.len() > MOST_LOWER {
         let reason = format!("{} layers, where overlayfs takes {MOST_LOWER}: squash some", lower.len());
         return Err(DriverError::new(ErrorKind::LimitExceeded, "mount overlay", reason).on(layer.id));
     }
-    let upper = (!request.read_only).then(|| (folder.path.join(DIFF), folder.path.join(WORK)));
     Ok(Overlay { lower, upper, options: options(facts, request), restrictions: restrictions(request) })
 }
 
@@ -87,28 +74,27 @@ type Named<'a> = &'a dyn Fn(&LayerId) -> DriverResult<PathBuf>;
 
 /// How an engine mounts a layer itself. Overlayfs takes no fewer than two folders: a single one is bound.
 pub(crate) fn spec(
-    home: &Home,
+    layers: &UpperLayers,
     facts: &Facts,
     layer: LayerRef<'_>,
     request: &MountRequest<'_>,
     named: Named<'_>,
 ) -> DriverResult<MountSpec> {
-    let overlay = overlay(home, facts, layer, request)?;
-    let own = home.layer(layer.id)?.path.join(DIFF);
+    let overlay = overlay(layers, facts, layer, request)?;
     // What is bound has the labels that it has.
     let bound = request.label.is_none() && (request.read_only || !request.stacked);
     if layer.parents.is_empty() && bound {
         let access = if request.read_only { "ro" } else { "rw" };
         let mut options = vec![access.to_owned(), "rbind".to_owned()];
         options.extend(flags(overlay.restrictions).filter(|flag| *flag != "ro").map(str::to_owned));
-        return Ok(MountSpec { kind: "bind".to_owned(), source: own, options });
+        return Ok(MountSpec { kind: "bind".to_owned(), source: layers.folder(layer.id)?, options });
     }
     let mut lower = Vec::with_capacity(overlay.lower.len());
     for id in request.read_only.then_some(layer.id).into_iter().chain(layer.parents) {
         lower.push(named(id)?);
     }
     if lower.len() + usize::from(overlay.upper.is_some()) < 2 {
-        lower.push(home.path().join(EMPTY));
+        lower.push(layers.home.path().join(EMPTY));
     }
     overlay_spec(&Overlay { lower, ..overlay }).map_err(|error| error.on(layer.id))
 }

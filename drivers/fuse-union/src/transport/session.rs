@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use fuse_abi::linux::{fuse_in_header, fuse_init_in, fuse_opcode};
 use parking_lot::{Condvar, Mutex};
@@ -41,6 +42,16 @@ impl Unmounted {
         let mut gone = self.0.0.lock();
         while !*gone {
             self.0.1.wait(&mut gone);
+        }
+    }
+
+    /// Waits until it is, or this time is over.
+    pub fn wait_for(&self, longest: Duration) {
+        let mut gone = self.0.0.lock();
+        while !*gone {
+            if self.0.1.wait_for(&mut gone, longest).timed_out() {
+                return;
+            }
         }
     }
 

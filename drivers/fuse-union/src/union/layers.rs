@@ -28,8 +28,8 @@ pub enum OpenError {
         /// Why.
         cause: Errno,
     },
-    /// No lower folder is named.
-    #[error("a union needs at least one lower folder (lowerdir=)")]
+    /// Neither a lower nor an upper folder is named.
+    #[error("a union needs at least one folder (lowerdir=)")]
     NoLower,
     /// More than a layer's number can say.
     #[error("{0} lower folders are too many: at most 65,534")]
@@ -91,7 +91,7 @@ pub(super) struct Writable {
 impl Layers {
     /// Opens the layers; the work folder is answered beside.
     pub(super) fn open(options: &Options) -> Result<(Self, Option<OwnedFd>), OpenError> {
-        if options.lower.is_empty() {
+        if options.lower.is_empty() && options.upper.is_none() {
             return Err(OpenError::NoLower);
         }
         if options.lower.len() >= usize::from(LayerNumber::MAX) {
@@ -233,6 +233,13 @@ fn open_below(common: &Path, upper: &Path, work: &Path, mounts: &mut Vec<OwnedFd
         .ok()
     };
     let writable = Writable { upper: open(upper)?, work: open(work)? };
+    // Below the common folder another file system may be mounted, which this mount of our own does not have.
+    let same = |opened: &OwnedFd, path: &Path| {
+        let (one, other) = (rustix::fs::fstat(opened).ok()?, rustix::fs::stat(path).ok()?);
+        ((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)).then_some(())
+    };
+    same(&writable.upper, upper)?;
+    same(&writable.work, work)?;
     mounts.push(mount);
     Some(writable)
 }

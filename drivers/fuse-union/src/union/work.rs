@@ -116,12 +116,14 @@ impl Work {
     }
 
     fn link_whiteout(&self, folder: BorrowedFd<'_>, name: &[u8]) -> Answer<()> {
-        loop {
-            match rustix::fs::linkat(&self.stage, WHITEOUT, folder, name, AtFlags::empty()) {
-                // As many names as one file can have, or somebody removed it.
-                Err(Errno::MLINK | Errno::NOENT) => self.replace_whiteout()?,
-                other => return other,
+        let link = || rustix::fs::linkat(&self.stage, WHITEOUT, folder, name, AtFlags::empty());
+        match link() {
+            // As many names as one file can have, or somebody removed it; or the folder is gone, and it fails again.
+            Err(Errno::MLINK | Errno::NOENT) => {
+                self.replace_whiteout()?;
+                link()
             }
+            other => other,
         }
     }
 

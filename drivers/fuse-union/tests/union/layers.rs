@@ -102,7 +102,8 @@ fn what_cannot_be_a_union_is_refused_with_the_reason() {
         change(&mut options);
         Union::open(options).unwrap_err()
     };
-    assert!(matches!(open(&|options| options.lower.clear()), OpenError::NoLower));
+    let nothing = open(&|options| (options.lower, options.upper, options.work) = Default::default());
+    assert!(matches!(nothing, OpenError::NoLower));
     assert!(matches!(open(&|options| options.work = None), OpenError::UpperWithoutWork));
     let missing = open(&|options| options.lower.push(stage.path("missing")));
     assert!(missing.to_string().contains("missing"), "{missing}");
