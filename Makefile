@@ -12,7 +12,7 @@
 
 CARGO ?= cargo
 SECONDS ?= 20
-PACKAGES = acl attr busybox-static containerd gzip python3 runc strace tar util-linux xfsprogs zstd
+PACKAGES = acl attr busybox-static containerd fuse3 gzip python3 runc strace tar util-linux xfsprogs zstd
 # What the virtual machine takes, and what is brought into it.
 VM_PACKAGES = btrfs-progs busybox-static cpio dmsetup e2fsprogs kmod qemu-system-x86 thin-provisioning-tools
 

@@ -47,7 +47,7 @@ pub(super) fn mount(
         DriverError::system("serve union", error).at(target)
     })?;
     union.start_trimming();
-    Ok(Mounted::new(target.to_owned(), Box::new(InProcess(unmounted))))
+    Ok(Mounted::new(target.to_owned(), Box::new(InProcess { unmounted, union })))
 }
 
 fn refused(error: MountError) -> DriverError {
@@ -61,13 +61,19 @@ fn refused(error: MountError) -> DriverError {
 }
 
 /// Unmounts, and waits for the threads.
-struct InProcess(Unmounted);
+struct InProcess {
+    unmounted: Unmounted,
+    union: Arc<Union>,
+}
 
 impl Teardown for InProcess {
     fn unmount(&mut self, target: &Path) -> DriverResult<()> {
         unmount(target, false).map_err(|error| DriverError::system("unmount", error).at(target))?;
         // Copies of the mount in other namespaces keep it alive: they are not waited for.
-        self.0.wait_for(std::time::Duration::from_secs(2));
+        if !self.unmounted.wait_for(std::time::Duration::from_secs(2)) {
+            tracing::debug!(target = %target.display(), "the mount lives on in another namespace");
+        }
+        self.union.stop_trimming();
         Ok(())
     }
 }

@@ -46,6 +46,7 @@ fn serve(asked: Asked, target: &Path, foreground: bool) -> Result<(), Failure> {
     }
     union.start_trimming();
     session.start()?.wait();
+    union.stop_trimming();
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use fuse_abi::linux::{fuse_in_header, fuse_init_in, fuse_opcode};
@@ -34,36 +34,57 @@ pub struct Session<F> {
 
 /// Tells when a mount is gone.
 #[derive(Debug, Clone, Default)]
-pub struct Unmounted(Arc<(Mutex<bool>, Condvar)>);
+pub struct Unmounted(Arc<Served>);
+
+#[derive(Debug, Default)]
+struct Served {
+    over: Mutex<bool>,
+    told: Condvar,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
 
 impl Unmounted {
-    /// Waits until it is.
+    /// Waits until it is, and its threads have ended.
     pub fn wait(&self) {
-        let mut gone = self.0.0.lock();
-        while !*gone {
-            self.0.1.wait(&mut gone);
+        let mut over = self.0.over.lock();
+        while !*over {
+            self.0.told.wait(&mut over);
         }
+        drop(over);
+        self.join();
     }
 
-    /// Waits until it is, or this time is over.
-    pub fn wait_for(&self, longest: Duration) {
-        let mut gone = self.0.0.lock();
-        while !*gone {
-            if self.0.1.wait_for(&mut gone, longest).timed_out() {
-                return;
+    /// As [`wait`](Self::wait), but no longer than this. Answers whether the mount is gone.
+    pub fn wait_for(&self, longest: Duration) -> bool {
+        let mut over = self.0.over.lock();
+        while !*over {
+            if self.0.told.wait_for(&mut over, longest).timed_out() {
+                return *over;
+            }
+        }
+        drop(over);
+        self.join();
+        true
+    }
+
+    fn join(&self) {
+        let threads = std::mem::take(&mut *self.0.threads.lock());
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread that served requests failed");
             }
         }
     }
 
-    /// Whether it is.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        *self.0.0.lock()
+    fn tell(&self) {
+        *self.0.over.lock() = true;
+        self.0.told.notify_all();
     }
 
-    fn tell(&self) {
-        *self.0.0.lock() = true;
-        self.0.1.notify_all();
+    fn keep(&self, thread: JoinHandle<()>) {
+        let mut threads = self.0.threads.lock();
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
     }
 }
 
@@ -137,9 +158,12 @@ fn spawn<F: FileSystem>(pool: &Arc<Pool<F>>) -> Answer<()> {
     let for_thread = Arc::clone(pool);
     let spawned = thread::Builder::new().name(format!("request-{number}")).spawn(move || {
         for_thread.serve();
-        for_thread.threads.fetch_sub(1, Ordering::Relaxed);
+        // The last one: nobody will serve any more.
+        if for_thread.threads.fetch_sub(1, Ordering::AcqRel) == 1 {
+            for_thread.unmounted.tell();
+        }
     });
-    spawned.map(drop).map_err(|error| {
+    spawned.map(|thread| pool.unmounted.keep(thread)).map_err(|error| {
         pool.threads.fetch_sub(1, Ordering::Relaxed);
         Errno::from_io_error(&error).unwrap_or(Errno::AGAIN)
     })
@@ -157,10 +181,10 @@ impl<F: FileSystem> Pool<F> {
             let idle_before = self.idle.fetch_sub(1, Ordering::Relaxed);
             let length = match received {
                 Ok(Some(length)) => length,
-                Ok(None) => return self.unmounted.tell(),
+                Ok(None) => return,
                 Err(error) => {
                     tracing::error!(%error, "the device cannot be read: the mount is given up");
-                    return self.unmounted.tell();
+                    return;
                 }
             };
             if idle_before == 1 && self.threads.load(Ordering::Relaxed) < MOST_THREADS {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -15,14 +15,24 @@ const MANY: usize = 40_000;
 /// Inodes of one notice.
 const AT_ONCE: usize = 512;
 
-/// Wakes the thread that asks.
+/// The thread that asks, and what wakes it.
 #[derive(Default)]
 pub(super) struct Trimmer {
-    wanted: Mutex<bool>,
+    wanted: Mutex<Wanted>,
     woken: Condvar,
     /// The kernel does not know how.
     useless: AtomicBool,
     part: AtomicUsize,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the thread is to do.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    #[default]
+    Wait,
+    Trim,
+    End,
 }
 
 impl Union {
@@ -30,33 +40,51 @@ impl Union {
     pub(super) fn note_growth(&self) {
         if self.table.len() > MANY && !self.trimmer.useless.load(Ordering::Relaxed) {
             let mut wanted = self.trimmer.wanted.lock();
-            if !*wanted {
-                *wanted = true;
+            if *wanted == Wanted::Wait {
+                *wanted = Wanted::Trim;
                 self.trimmer.woken.notify_one();
             }
         }
     }
 
-    /// Starts the thread. It ends with the process: notices must not be sent by whoever answers requests, since the kernel may
-    /// hold for them what it needs to take a notice.
+    /// Starts the thread, until [`stop_trimming`](Self::stop_trimming). Notices must not be sent by whoever answers requests:
+    /// the kernel may hold for them what it needs to take a notice.
     pub fn start_trimming(self: &Arc<Self>) {
-        let weak = Arc::downgrade(self);
+        let union = Arc::clone(self);
         let spawned = thread::Builder::new().name("forget".to_owned()).spawn(move || {
-            while let Some(union) = weak.upgrade() {
-                let mut wanted = union.trimmer.wanted.lock();
-                if !*wanted {
-                    union.trimmer.woken.wait_for(&mut wanted, std::time::Duration::from_secs(1));
-                }
-                let trim = std::mem::take(&mut *wanted);
-                drop(wanted);
-                if trim {
-                    union.trim();
-                }
+            while union.wait_for_growth() {
+                union.trim();
             }
         });
-        if let Err(error) = spawned {
-            tracing::warn!(%error, "memory is given back only when the kernel forgets by itself");
+        match spawned {
+            Ok(thread) => *self.trimmer.thread.lock() = Some(thread),
+            Err(error) => {
+                tracing::warn!(%error, "memory is given back only when the kernel forgets by itself");
+            }
         }
+    }
+
+    /// Ends the thread, and waits for it.
+    pub fn stop_trimming(&self) {
+        *self.trimmer.wanted.lock() = Wanted::End;
+        self.trimmer.woken.notify_one();
+        let thread = self.trimmer.thread.lock().take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that asks the kernel to forget failed");
+        }
+    }
+
+    /// Answers whether there is something to do, or else it is over.
+    fn wait_for_growth(&self) -> bool {
+        let mut wanted = self.trimmer.wanted.lock();
+        while *wanted == Wanted::Wait {
+            self.trimmer.woken.wait(&mut wanted);
+        }
+        if *wanted == Wanted::End {
+            return false;
+        }
+        *wanted = Wanted::Wait;
+        true
     }
 
     fn trim(&self) {
