@@ -22,12 +22,12 @@ pub struct MountPoint {
     pub options: String,
 }
 
-/// Reads the mounts of this process's namespace, in the order they were made.
+/// Reads the mounts of the calling thread's namespace, in the order they were made.
 ///
 /// # Errors
-/// Those of reading `/proc/self/mountinfo`.
+/// Those of reading `/proc/thread-self/mountinfo`.
 pub fn read() -> io::Result<Vec<MountPoint>> {
-    let file = rustix::fs::open("/proc/self/mountinfo", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let file = rustix::fs::open("/proc/thread-self/mountinfo", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut text = Vec::new();
     std::fs::File::from(file).read_to_end(&mut text)?;
     Ok(text.split(|byte| *byte == b'\n').filter_map(parse).collect())

@@ -9,6 +9,9 @@ use plywood_graphdriver::{
     MountRequest, Resettle, Usage,
 };
 
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
 use crate::changes::{Layer, changes};
 use crate::home::{Home, LayerFolder};
 use crate::markers::Markers;
@@ -141,6 +144,24 @@ impl UpperLayers {
     pub fn usage(&self, layer: LayerRef<'_>) -> DriverResult<Usage> {
         let upper = self.home.layer(layer.id)?.open(DIFF)?;
         usage::usage(upper.as_fd(), self.markers).map_err(|error| error.on(layer.id))
+    }
+
+    /// Whether somebody holds a lock on the layer's own files, as who serves them in user space does.
+    ///
+    /// # Errors
+    /// Those of `flock(2)`.
+    pub fn is_locked(&self, id: &LayerId) -> DriverResult<bool> {
+        let Ok(layer) = self.home.layer(id) else { return Ok(false) };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // A layer that is half made, or half removed, may have none.
+        let Ok(diff) = rustix::fs::openat(&layer.folder, DIFF, flags, Mode::empty()) else {
+            return Ok(false);
+        };
+        match rustix::fs::flock(diff, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(false),
+            Err(Errno::WOULDBLOCK) => Ok(true),
+            Err(error) => Err(DriverError::system("lock layer", error).on(id)),
+        }
     }
 
     /// What a layer is mounted from.

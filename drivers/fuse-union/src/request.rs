@@ -209,6 +209,9 @@ pub trait FileSystem: Send + Sync + 'static {
     /// Called once, before all others.
     fn start(&self, granted: Features, kernel: Arc<dyn Kernel>);
 
+    /// Called once, after all others: the mount is gone.
+    fn end(&self);
+
     fn lookup(&self, parent: NodeId, name: &[u8]) -> Answer<Option<Entry>>;
     fn forget(&self, node: NodeId, lookups: u64);
     fn attributes(&self, node: NodeId) -> Answer<Attributes>;

@@ -39,15 +39,17 @@ pub(super) fn mount(
         ..MountOptions::default()
     };
     let (device, _) = make_mount(target, &mount_options).map_err(|error| refused(error).at(target))?;
-    let started = Session::new(device, Arc::clone(&union)).and_then(Session::start);
+    let started = Session::new(device, Arc::clone(&union)).and_then(|session| {
+        union.start_trimming();
+        session.start()
+    });
     let unmounted = started.map_err(|error| {
         if let Err(error) = unmount(target, true) {
             tracing::warn!(%error, "a mount that nobody serves stays");
         }
         DriverError::system("serve union", error).at(target)
     })?;
-    union.start_trimming();
-    Ok(Mounted::new(target.to_owned(), Box::new(InProcess { unmounted, union })))
+    Ok(Mounted::new(target.to_owned(), Box::new(InProcess(unmounted))))
 }
 
 fn refused(error: MountError) -> DriverError {
@@ -61,19 +63,15 @@ fn refused(error: MountError) -> DriverError {
 }
 
 /// Unmounts, and waits for the threads.
-struct InProcess {
-    unmounted: Unmounted,
-    union: Arc<Union>,
-}
+struct InProcess(Unmounted);
 
 impl Teardown for InProcess {
     fn unmount(&mut self, target: &Path) -> DriverResult<()> {
         unmount(target, false).map_err(|error| DriverError::system("unmount", error).at(target))?;
         // Copies of the mount in other namespaces keep it alive: they are not waited for.
-        if !self.unmounted.wait_for(std::time::Duration::from_secs(2)) {
+        if !self.0.wait_for(std::time::Duration::from_secs(2)) {
             tracing::debug!(target = %target.display(), "the mount lives on in another namespace");
         }
-        self.union.stop_trimming();
         Ok(())
     }
 }

@@ -18,8 +18,8 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use plywood_graphdriver::{
-    Access, Applied, ApplyOptions, Capabilities, Change, Contents, DriverResult, DriverStatus, GraphDriver,
-    LayerId, LayerRef, MountRequest, MountSpec, Mounted, Resettle, Usage,
+    Access, Applied, ApplyOptions, Capabilities, Change, Contents, DriverError, DriverResult, DriverStatus,
+    ErrorKind, GraphDriver, LayerId, LayerRef, MountRequest, MountSpec, Mounted, Resettle, Usage,
 };
 use plywood_sys::identity::Privilege;
 use plywood_tree::Markers;
@@ -120,7 +120,7 @@ impl GraphDriver for FuseUnion {
 
     fn mount_specs(&self, layer: LayerRef<'_>, request: &MountRequest<'_>) -> DriverResult<Vec<MountSpec>> {
         let folders = self.layers.mount_folders(layer, request)?;
-        Ok(vec![mounting::spec(layer, &folders, request)])
+        Ok(vec![mounting::spec(&self.server, layer, &folders, request)])
     }
 
     fn mount(&self, layer: LayerRef<'_>, request: &MountRequest<'_>, target: &Path) -> DriverResult<Mounted> {
@@ -143,6 +143,10 @@ impl GraphDriver for FuseUnion {
 
     fn remove(&self, id: &LayerId) -> DriverResult<()> {
         mounting::clear_dead_of(id)?;
+        if self.layers.is_locked(id)? {
+            let reason = "it is mounted, or a layer on it is: unmount that first";
+            return Err(DriverError::new(ErrorKind::InUse, "remove layer", reason).on(id));
+        }
         self.layers.home.remove(id)
     }
 

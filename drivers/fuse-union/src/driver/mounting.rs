@@ -1,11 +1,12 @@
 //! What both kinds of server share: options, and mounts that nobody serves any more.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use plywood_graphdriver::{DriverError, DriverResult, LayerId, LayerRef, MountRequest, MountSpec};
 use plywood_tree::upper_layers::MountFolders;
 use rustix::io::Errno;
 
+use super::Server;
 use crate::transport::unmount;
 
 /// What `/proc/mounts` shows as the source, so that a layer in use is known as such.
@@ -38,12 +39,19 @@ pub(super) fn options(
 }
 
 /// The same as containerd and mount(8) take it.
-pub(super) fn spec(layer: LayerRef<'_>, folders: &MountFolders, request: &MountRequest<'_>) -> MountSpec {
-    MountSpec {
-        kind: "fuse3.fuse-union".to_owned(),
-        source: PathBuf::from("overlay"),
-        options: options(layer, folders, request),
-    }
+///
+/// Both run `mount.fuse3` (package fuse3), which runs the program: that in the type, found in `PATH`, or that in the source.
+pub(super) fn spec(
+    server: &Server,
+    layer: LayerRef<'_>,
+    folders: &MountFolders,
+    request: &MountRequest<'_>,
+) -> MountSpec {
+    let (kind, source) = match server {
+        Server::Program(path) => ("fuse3", format!("{}#overlay", path.display())),
+        Server::ThisProcess => ("fuse3.fuse-union", "overlay".to_owned()),
+    };
+    MountSpec { kind: kind.to_owned(), source: source.into(), options: options(layer, folders, request) }
 }
 
 fn escape(folder: &Path, special: &str) -> String {

@@ -8,6 +8,7 @@ use plywood_tree::home::Home;
 use plywood_tree::resolve::{Node, open_root};
 use plywood_tree::{Markers, Namespace, folder, xattr};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use super::Server;
 
@@ -50,7 +51,7 @@ pub(super) fn probe(home: &Home, privilege: Privilege) -> DriverResult<Facts> {
         DriverError::new(ErrorKind::Unsupported, "open fuse-union", reason)
     })?;
     let root = open_root(home.path())?;
-    let failed = |operation| move |error: rustix::io::Errno| DriverError::system(operation, error);
+    let failed = |operation| move |error: Errno| DriverError::system(operation, error);
     let backing = plywood_sys::backing::name(&root)
         .map_err(|error| DriverError::system("look at the file system", error).at(home.path()))?;
     let name = format!("probe-{}", rustix::process::getpid().as_raw_nonzero());
@@ -58,10 +59,13 @@ pub(super) fn probe(home: &Home, privilege: Privilege) -> DriverResult<Facts> {
     folder::remove_all(node)?;
     let made = folder::make(root.as_fd(), name.as_bytes(), 0o700).map_err(failed("make folder"));
     let found = made.and_then(|made| {
-        let namespace = namespace(Node::itself(made.as_fd()), privilege)?;
+        let namespace = namespace(Node::itself(made.as_fd()), privilege, backing)?;
         let whiteout = Node::new(&made, b"whiteout");
-        Markers::Overlay(namespace).make_whiteout(whiteout).map_err(failed("make whiteout"))?;
-        Ok(namespace)
+        match Markers::Overlay(namespace).make_whiteout(whiteout) {
+            Ok(()) => Ok(namespace),
+            Err(Errno::NOSPC | Errno::DQUOT) => Err(failed("make whiteout")(Errno::NOSPC)),
+            Err(error) => Err(unsupported(backing, &format!("keeps no whiteouts ({error})"))),
+        }
     });
     folder::remove_all(node)?;
     match found {
@@ -76,12 +80,18 @@ pub(super) fn probe(home: &Home, privilege: Privilege) -> DriverResult<Facts> {
 }
 
 /// `trusted.` for root, whose layers overlay2 could read then; `user.` for others.
-fn namespace(probe: Node<'_>, privilege: Privilege) -> DriverResult<Namespace> {
+fn namespace(probe: Node<'_>, privilege: Privilege, backing: &str) -> DriverResult<Namespace> {
     let namespace = if privilege == Privilege::Root { Namespace::Trusted } else { Namespace::User };
-    xattr::set(probe, namespace.opaque(), b"y").map_err(|error| {
-        let reason =
-            format!("the file system keeps no extended attributes ({error}): use another, or --driver vfs");
-        DriverError::new(ErrorKind::Unsupported, "open fuse-union", reason)
-    })?;
-    Ok(namespace)
+    match xattr::set(probe, namespace.opaque(), b"y") {
+        Ok(()) => Ok(namespace),
+        Err(Errno::NOSPC | Errno::DQUOT) => Err(DriverError::system("set attribute", Errno::NOSPC)),
+        Err(error) => Err(unsupported(backing, &format!("keeps no extended attributes ({error})"))),
+    }
+}
+
+fn unsupported(backing: &str, what: &str) -> DriverError {
+    let reason = format!(
+        "the folder is on {backing}, which {what}: use a folder on ext4, xfs or btrfs, or --driver vfs"
+    );
+    DriverError::new(ErrorKind::Unsupported, "open fuse-union", reason)
 }

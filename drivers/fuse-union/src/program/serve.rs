@@ -36,6 +36,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn serve(asked: Asked, target: &Path, foreground: bool) -> Result<(), Failure> {
+    // The working folder is another one in the background.
+    let target = &std::path::absolute(target)?;
     let union = Arc::new(Union::open(asked.union)?);
     let (device, mounter) = mount(target, &asked.mount)?;
     tracing::debug!(?mounter, target = %target.display(), "mounted");
@@ -44,13 +46,14 @@ fn serve(asked: Asked, target: &Path, foreground: bool) -> Result<(), Failure> {
         // What happens from here on nobody sees: all that can go wrong with options and folders has been told.
         plywood_sys::daemon::detach().inspect_err(|_| undo(target, mounter))?;
     }
+    let to_unmount = target.clone();
+    plywood_sys::daemon::on_termination(move || undo(&to_unmount, mounter))?;
     union.start_trimming();
     session.start()?.wait();
-    union.stop_trimming();
     Ok(())
 }
 
-/// A mount that nobody will serve must not stay.
+/// A mount that nobody will serve must not stay; it goes with its last user.
 fn undo(target: &Path, mounter: Mounter) {
     if let Err(error) = unmount(target, true) {
         tracing::error!(%error, ?mounter, target = %target.display(), "the mount stays, and nobody serves it");

@@ -160,6 +160,7 @@ fn spawn<F: FileSystem>(pool: &Arc<Pool<F>>) -> Answer<()> {
         for_thread.serve();
         // The last one: nobody will serve any more.
         if for_thread.threads.fetch_sub(1, Ordering::AcqRel) == 1 {
+            for_thread.dispatcher.file_system.end();
             for_thread.unmounted.tell();
         }
     });

@@ -34,6 +34,10 @@ impl FileSystem for Union {
         }
     }
 
+    fn end(&self) {
+        self.stop_trimming();
+    }
+
     fn lookup(&self, parent: NodeId, name: &[u8]) -> Answer<Option<Entry>> {
         self.look_up(parent, name)
     }
@@ -43,6 +47,7 @@ impl FileSystem for Union {
             && let Ok(node) = self.table.get(node)
         {
             self.table.release(&node, lookups);
+            self.close_backing_of_forgotten(&node);
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
-use rustix::fs::{FallocateFlags, IFlags, Mode, OFlags, SeekFrom};
+use rustix::fs::{FallocateFlags, FileType, IFlags, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::Union;
@@ -95,6 +96,18 @@ impl Union {
         if handle & WRITES != 0 {
             // What was written through a mapping changed the times without the kernel's side noticing.
             kernel.forget_attributes(node.id);
+        }
+    }
+
+    /// A release may come after the last forget, on another thread, and find nothing: the backing file goes with the inode.
+    pub(super) fn close_backing_of_forgotten(&self, node: &Arc<Node>) {
+        if node.references.load(Ordering::Acquire) != 0 || node.kind != FileType::RegularFile {
+            return;
+        }
+        let Ok(file) = node.file() else { return };
+        let backing = file.descriptor.lock().backing.take();
+        if let Some((kernel, number)) = self.kernel().zip(backing) {
+            kernel.close_backing(number);
         }
     }
 

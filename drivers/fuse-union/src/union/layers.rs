@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use plywood_tree::resolve::Node as RealNode;
 use plywood_tree::xattr;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 
@@ -115,6 +115,10 @@ impl Layers {
         let mut devices = Vec::new();
         let mut all = Vec::new();
         for (number, folder) in opened.into_iter().enumerate() {
+            // Says that the layer is in use, for as long as this process lives.
+            if let Err(error) = rustix::fs::flock(&folder, FlockOperation::NonBlockingLockShared) {
+                tracing::debug!(%error, number, "the layer is not locked");
+            }
             let upper = (number == 0 && work.is_some()).then_some(options.override_stat).flatten();
             all.push(layer(number, folder, upper, &mut devices)?);
         }

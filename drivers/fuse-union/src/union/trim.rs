@@ -47,7 +47,7 @@ impl Union {
         }
     }
 
-    /// Starts the thread, until [`stop_trimming`](Self::stop_trimming). Notices must not be sent by whoever answers requests:
+    /// Starts the thread, until the mount is gone. Notices must not be sent by whoever answers requests:
     /// the kernel may hold for them what it needs to take a notice.
     pub fn start_trimming(self: &Arc<Self>) {
         let union = Arc::clone(self);
@@ -65,7 +65,7 @@ impl Union {
     }
 
     /// Ends the thread, and waits for it.
-    pub fn stop_trimming(&self) {
+    pub(super) fn stop_trimming(&self) {
         *self.trimmer.wanted.lock() = Wanted::End;
         self.trimmer.woken.notify_one();
         let thread = self.trimmer.thread.lock().take();

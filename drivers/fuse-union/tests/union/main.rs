@@ -8,8 +8,10 @@
 )]
 
 mod copying;
+mod driver;
 mod files;
 mod layers;
+mod namespaces;
 mod nesting;
 mod privileges;
 mod program;

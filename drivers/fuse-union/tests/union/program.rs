@@ -87,6 +87,22 @@ fn a_killed_server_loses_nothing_and_can_be_replaced() {
 }
 
 #[test]
+fn a_server_that_is_told_to_end_takes_its_mount_down() {
+    let stage = Stage::new();
+    stage.write("lower/file", "lower");
+    let target = stage.path("merged");
+    assert!(fuse_union(&["-o", &options(&stage)], &target).status.success());
+    let process = rustix::process::Pid::from_raw(server(&target)).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while fs::metadata(target.join("file")).is_ok() || Path::new(&format!("/proc/{process}")).exists() {
+        assert!(Instant::now() < deadline, "the server, or its mount, goes on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(names(&target), Vec::<String>::new());
+}
+
+#[test]
 fn mistakes_are_told_on_standard_error() {
     let stage = Stage::new();
     let missing = format!("lowerdir={}", stage.path("missing").display());

@@ -93,11 +93,9 @@ impl Drop for Served {
         // Lazily, for a test that fails with a file open; one that succeeds has closed them.
         if unmount(&self.target, false).is_err() {
             unmount(&self.target, true).unwrap();
-            self.union.stop_trimming();
             return;
         }
         self.unmounted.wait();
-        self.union.stop_trimming();
     }
 }
 
