@@ -55,6 +55,7 @@ impl Unmounted {
     }
 
     /// As [`wait`](Self::wait), but no longer than this. Answers whether the mount is gone.
+    #[must_use]
     pub fn wait_for(&self, longest: Duration) -> bool {
         let mut over = self.0.over.lock();
         while !*over {
