@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use plywood_tree::resolve::Node as RealNode;
@@ -24,7 +24,7 @@ use crate::request::Answer;
 type Paths = HashMap<u64, Vec<Vec<u8>>>;
 
 /// Merged folders by the layer and the path of a part.
-type Moved = HashMap<(LayerNumber, Vec<u8>), Weak<Node>>;
+type Moved = HashMap<(LayerNumber, Vec<u8>), Arc<Node>>;
 
 /// What is known of files with several names.
 #[derive(Default)]
@@ -35,14 +35,11 @@ pub(super) struct LinkGroups {
     moved: Mutex<Moved>,
     /// How many names of a lower file were removed or replaced since the mount.
     hidden: Mutex<HashMap<Object, u32>>,
+    /// Folders that were moved before this mount are known.
+    found_moved: Mutex<bool>,
 }
 
 impl LinkGroups {
-    /// Notes that a merged folder has this real part, though not at its path.
-    pub(super) fn note_moved(&self, node: &Arc<Node>, part: &RealFolder) {
-        self.moved.lock().insert((part.layer, part.path()), Arc::downgrade(node));
-    }
-
     /// Notes that a name of a lower file with several is hidden now.
     pub(super) fn note_hidden(&self, object: Object) {
         *self.hidden.lock().entry(object).or_default() += 1;
@@ -54,13 +51,53 @@ impl LinkGroups {
     }
 
     fn moved(&self, layer: LayerNumber, real_path: &[u8]) -> Option<Arc<Node>> {
-        self.moved.lock().get(&(layer, real_path.to_vec()))?.upgrade()
+        self.moved.lock().get(&(layer, real_path.to_vec())).cloned()
     }
 }
 
 impl Union {
+    /// Notes that a merged folder has this real part, though not at its path. The folder is kept in memory from then on.
+    pub(super) fn note_moved(&self, node: &Arc<Node>, part: &RealFolder) {
+        let Some(held) = self.table.hold(node.id) else { return };
+        if let Some(before) = self.link_groups.moved.lock().insert((part.layer, part.path()), held) {
+            self.table.release(&before, 1);
+        }
+    }
+
+    /// Finds the folders that were moved in mounts before this one. Their paths in the upper layer are those that they show.
+    fn find_moved(&self) -> Answer<()> {
+        let mut found = self.link_groups.found_moved.lock();
+        if *found {
+            return Ok(());
+        }
+        let root = self.layers.layer(0).root.open(&self.folders)?;
+        for path in walk_redirects(&root)? {
+            let mut at = self.table.hold(self.root.id).ok_or(Errno::STALE)?;
+            for name in path.split(|byte| *byte == b'/') {
+                let next = {
+                    let mut above = self.filled(&at)?;
+                    match above.find_live(name) {
+                        Some(index) => Some(self.hold(&at, &mut above, index)?.node),
+                        None => None,
+                    }
+                };
+                let Some(next) = next else { break };
+                self.table.release(&at, 1);
+                at = next;
+            }
+            // Filling it notes its parts.
+            if at.is_folder() {
+                drop(self.filled(&at)?);
+            }
+            self.table.release(&at, 1);
+        }
+        *found = true;
+        Ok(())
+    }
+
     /// Gives the copy of a lower file the other names that the file has. The caller holds its `copying` lock.
     pub(super) fn link_group_up(&self, node: &Arc<Node>, object: Object) -> Answer<()> {
+        self.find_moved()?;
         let paths = self.paths(object.0)?;
         for path in paths.get(&object.1).into_iter().flatten() {
             let (above, name) = path::split(path).ok_or(Errno::STALE)?;
@@ -143,7 +180,8 @@ impl Union {
         name: &[u8],
     ) -> Answer<Option<Arc<Node>>> {
         if let Some(moved) = self.link_groups.moved(layer, real_path) {
-            return Ok(self.table.hold(moved.id));
+            let shown = !moved.state.read().names.is_empty();
+            return Ok(if shown { self.table.hold(moved.id) } else { None });
         }
         let child = {
             let mut folder = self.filled(at)?;
@@ -176,6 +214,27 @@ impl Union {
         layers.insert(layer, Arc::clone(&found));
         Ok(found)
     }
+}
+
+/// The paths of all folders of the upper layer that say where their lower parts are.
+fn walk_redirects(root: &OwnedFd) -> Answer<Vec<Vec<u8>>> {
+    let mut found = Vec::new();
+    let mut pending = vec![Vec::new()];
+    while let Some(at) = pending.pop() {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = rustix::fs::ResolveFlags::NO_SYMLINKS | rustix::fs::ResolveFlags::NO_XDEV;
+        let shown = if at.is_empty() { b".".to_vec() } else { at.clone() };
+        let Ok(opened) = rustix::fs::openat2(root, &shown, flags, Mode::empty(), resolve) else { continue };
+        if super::formats::marks(&opened)?.redirect.is_some() {
+            found.push(at.clone());
+        }
+        for name in folder::names(opened.as_fd())? {
+            if FileType::from_raw_mode(RealNode::new(&opened, &name).stat()?.st_mode) == FileType::Directory {
+                pending.push(path::join(&at, &name));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Finds all files with several names in a layer.

@@ -67,7 +67,9 @@ impl Union {
                 && self.options.redirects != Redirects::Off
             {
                 sources.truncate(done);
-                sources.extend(self.redirected(node, &real, redirect)?);
+                let moved = self.redirected(node, &real, redirect)?;
+                moved.iter().for_each(|part| self.note_moved(node, part));
+                sources.extend(moved);
             }
         }
         let undecided = loading.finish();

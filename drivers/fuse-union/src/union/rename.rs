@@ -235,7 +235,7 @@ impl Union {
             self.write_redirect(node)?;
         }
         for part in parts.iter().skip(1) {
-            self.link_groups.note_moved(node, part);
+            self.note_moved(node, part);
         }
         Ok(())
     }
