@@ -8,13 +8,6 @@ use plywood_vfs::Vfs;
 const NO_DEVICES: (Need, &str) = (Need::DeviceBacked, "layers are folders");
 const NO_QUOTA: (Need, &str) = (Need::Quota, "it sets no limits");
 
-/// The program is two folders above the tests, where cargo builds it with them.
-fn server() -> Server {
-    let own = std::env::current_exe().unwrap_or_default();
-    let program = own.ancestors().nth(2).map(|folder| folder.join("fuse-union"));
-    program.filter(|program| program.exists()).map_or(Server::ThisProcess, Server::Program)
-}
-
 /// Every driver.
 pub const SUBJECTS: &[Subject] = &[
     Subject {
@@ -30,7 +23,7 @@ pub const SUBJECTS: &[Subject] = &[
     },
     Subject {
         name: "fuse-union",
-        open: |folder, privilege| Ok(Box::new(FuseUnion::open(folder, privilege, server())?)),
+        open: |folder, privilege| Ok(Box::new(FuseUnion::open(folder, privilege, Server::ThisProcess)?)),
         requires: &[Need::Fuse, Need::UserXattrs],
         never: &[
             NO_DEVICES,
