@@ -27,7 +27,8 @@ pub struct MountPoint {
 /// # Errors
 /// Those of reading `/proc/thread-self/mountinfo`.
 pub fn read() -> io::Result<Vec<MountPoint>> {
-    let file = rustix::fs::open("/proc/thread-self/mountinfo", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let file =
+        rustix::fs::open("/proc/thread-self/mountinfo", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut text = Vec::new();
     std::fs::File::from(file).read_to_end(&mut text)?;
     Ok(text.split(|byte| *byte == b'\n').filter_map(parse).collect())

@@ -56,7 +56,7 @@ const IDLE: [&str; 22] = [
 pub(crate) fn read(given: &[OsString]) -> Result<Asked, OptionError> {
     let mut asked = Asked::default();
     asked.union.names_as_whiteouts = true;
-    asked.mount.source = "fuse-union".to_owned();
+    "fuse-union".clone_into(&mut asked.mount.source);
     for option in given.iter().flat_map(|words| split(words.as_bytes(), b',')) {
         if !option.is_empty() {
             take(&mut asked, &option)?;

@@ -68,7 +68,9 @@ impl Union {
             {
                 sources.truncate(done);
                 let moved = self.redirected(node, &real, redirect)?;
-                moved.iter().for_each(|part| self.note_moved(node, part));
+                for part in &moved {
+                    self.note_moved(node, part);
+                }
                 sources.extend(moved);
             }
         }

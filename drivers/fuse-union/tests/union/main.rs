@@ -6,6 +6,12 @@
     clippy::disallowed_methods,
     reason = "a test says what went wrong by panicking, and looks at files as any program does"
 )]
+#![allow(
+    clippy::large_stack_arrays,
+    clippy::items_after_statements,
+    clippy::cast_possible_truncation,
+    reason = "contents are made up where they are used"
+)]
 
 mod copying;
 mod driver;
