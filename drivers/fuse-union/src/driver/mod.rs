@@ -143,7 +143,13 @@ impl GraphDriver for FuseUnion {
 
     fn remove(&self, id: &LayerId) -> DriverResult<()> {
         mounting::clear_dead_of(id)?;
-        if self.layers.is_locked(id)? {
+        // A server whose mount is gone takes a moment to end.
+        let mut attempts = 25;
+        while attempts > 0 && self.layers.is_locked(id)? {
+            attempts -= 1;
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        if attempts == 0 {
             let reason = "it is mounted, or a layer on it is: unmount that first";
             return Err(DriverError::new(ErrorKind::InUse, "remove layer", reason).on(id));
         }
