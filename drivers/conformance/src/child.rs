@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -86,6 +86,7 @@ fn try_run(order: &Order) -> std::io::Result<Outcome> {
     std::fs::create_dir(&place)?;
     let child = Command::new(std::env::current_exe()?)
         .args(arguments)
+        .env("PATH", path())
         .current_dir(&place)
         .stdin(std::process::Stdio::null())
         .stdout(output.try_clone()?)
@@ -100,6 +101,15 @@ fn try_run(order: &Order) -> std::io::Result<Outcome> {
         Some(status) => Outcome::Broken(format!("the case's process ended with {status}\n{text}")),
         None => Outcome::Broken(format!("the case did not end within {} s\n{text}", HANGS_AFTER.as_secs())),
     })
+}
+
+/// Where the case's process looks for programs: first in the folder above that of this one, where cargo puts those of the workspace.
+fn path() -> OsString {
+    let own = std::env::current_exe().ok();
+    let built = own.as_deref().and_then(Path::parent).and_then(Path::parent).map(Path::to_owned);
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    let all = built.into_iter().chain(std::env::split_paths(&others));
+    std::env::join_paths(all).unwrap_or(others)
 }
 
 /// Waits for the case's end; none where it hangs. What is left of its processes ends now in any case.

@@ -16,6 +16,12 @@ use crate::machine::Machine;
 use crate::need::Need;
 use crate::subject::Subject;
 
+/// Whether this process was started for one case, by the harness or by hand.
+#[must_use]
+pub fn runs_one_case() -> bool {
+    Order::of_this_process().is_some()
+}
+
 /// Runs the suite on drivers, as the arguments of this process say: those of cargo's own tests.
 ///
 /// Each case runs in a process of its own, as src/child.rs says, so a case that hangs, aborts or leaves something behind harms no other.

@@ -3,11 +3,13 @@
 use std::fs;
 use std::io::ErrorKind as Io;
 use std::path::Path;
+use std::process::Command;
 
-use plywood_graphdriver::{ErrorKind, MountRequest};
+use plywood_graphdriver::{ErrorKind, MountRequest, MountSpec};
 
 use crate::bench::Bench;
 use crate::case::cases;
+use crate::engine;
 use crate::listing::list;
 use crate::tarball::Tarball;
 
@@ -141,6 +143,21 @@ fn a_target_that_is_not_there_is_said(bench: &mut Bench) {
     assert!(!target.exists());
 }
 
+/// By mount(8), which a file system in user space leaves to whoever knows its program.
+fn mount_by_program(spec: &MountSpec, target: &Path) -> Result<(), String> {
+    if spec.kind.starts_with("fuse3.") {
+        return engine::mount(std::slice::from_ref(spec), target);
+    }
+    let mut command = Command::new("mount");
+    // As containerd has it: what is bound has no type, and says so in its options.
+    if spec.kind != "bind" {
+        command.args(["-t", &spec.kind]);
+    }
+    let output =
+        command.args(["-o", &spec.options.join(",")]).arg(&spec.source).arg(target).output().unwrap();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
 fn specs_say_the_same_each_time_and_mount_what_the_driver_mounts(bench: &mut Bench) {
     bench.layer(&Tarball::new().file("f", "x").file("d/g", "y").done());
     bench.layer(&Tarball::new().file("d/.wh.g", "").file("h", "z").done());
@@ -150,17 +167,10 @@ fn specs_say_the_same_each_time_and_mount_what_the_driver_mounts(bench: &mut Ben
         assert_eq!(bench.driver.mount_specs(bench.top().as_ref(), &request).unwrap(), specs);
         let [spec] = &specs[..] else { panic!("one mount is a layer: {specs:?}") };
         let target = bench.place("engine");
-        let mut command = std::process::Command::new("mount");
-        // As containerd has it: what is bound has no type, and says so in its options.
-        if spec.kind != "bind" {
-            command.args(["-t", &spec.kind]);
-        }
-        let output =
-            command.args(["-o", &spec.options.join(",")]).arg(&spec.source).arg(&target).output().unwrap();
-        assert!(output.status.success(), "{spec:?}: {}", String::from_utf8_lossy(&output.stderr));
+        mount_by_program(spec, &target).unwrap_or_else(|error| panic!("{spec:?}: {error}"));
         let seen = list(&target);
         let writable = fs::write(target.join("new"), "").is_ok();
-        plywood_sys::mount::detach(&target).unwrap();
+        engine::unmount(&target);
         assert_eq!(seen, bench.branch(3, |bench| if writable { seen.clone() } else { bench.tree() }));
         assert_eq!(writable, !request.read_only);
     }

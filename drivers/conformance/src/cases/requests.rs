@@ -7,12 +7,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nix::mount::MsFlags;
 use plywood_archive::tar::{Entry, Kind};
 use plywood_graphdriver::{ErrorKind, MountRequest, MountSpec};
 
 use crate::bench::Bench;
 use crate::case::cases;
+use crate::engine;
 use crate::listing::list;
 use crate::tarball::{CAPABILITY, Tarball, blank};
 
@@ -64,10 +64,10 @@ fn an_inspection_lets_no_device_open_and_no_program_change_who_it_is(bench: &mut
     // By specs it is the same.
     let specs = bench.driver.mount_specs(layer.as_ref(), &MountRequest::inspection()).unwrap();
     let target = bench.place("engine");
-    engine_mount(&specs, &target).unwrap();
+    engine::mount(&specs, &target).unwrap();
     assert_eq!(runs_as(&target.join("id")), "0");
     assert!(fs::File::open(target.join("null")).is_err());
-    plywood_sys::mount::detach(&target).unwrap();
+    engine::unmount(&target);
 }
 
 fn one_layer_is_mounted_twice_for_reading(bench: &mut Bench) {
@@ -135,34 +135,6 @@ fn a_label_is_shown_or_refused_and_never_forgotten(bench: &mut Bench) {
     bench.look(|_| {});
 }
 
-/// Mounts as containerd does: words that are flags become flags, the rest is joined by commas; a bind mount takes its
-/// restrictions in a second call.
-fn engine_mount(specs: &[MountSpec], target: &Path) -> nix::Result<()> {
-    for spec in specs {
-        let mut flags = MsFlags::empty();
-        let mut data = Vec::new();
-        for option in &spec.options {
-            match &option[..] {
-                "ro" => flags |= MsFlags::MS_RDONLY,
-                "rw" => {}
-                "nosuid" => flags |= MsFlags::MS_NOSUID,
-                "nodev" => flags |= MsFlags::MS_NODEV,
-                "bind" => flags |= MsFlags::MS_BIND,
-                "rbind" => flags |= MsFlags::MS_BIND | MsFlags::MS_REC,
-                other => data.push(other),
-            }
-        }
-        let data = data.join(",");
-        nix::mount::mount(Some(&spec.source), target, Some(&spec.kind[..]), flags, Some(&data[..]))?;
-        let restricted = flags & (MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV);
-        if flags.contains(MsFlags::MS_BIND) && !restricted.is_empty() {
-            let flags = restricted | MsFlags::MS_BIND | MsFlags::MS_REMOUNT;
-            nix::mount::mount(None::<&Path>, target, None::<&str>, flags, None::<&str>)?;
-        }
-    }
-    Ok(())
-}
-
 /// What tells one mount from another: whether it is read-only, and what may not be done on it.
 fn restrictions(target: &Path) -> Vec<String> {
     let mounts = plywood_sys::mountinfo::read().unwrap();
@@ -198,12 +170,12 @@ fn an_engine_mounts_by_specs_what_the_driver_mounts(bench: &mut Bench) {
         mounted.unmount().unwrap();
         let specs = bench.driver.mount_specs(layer.as_ref(), &request).unwrap();
         let target = bench.place("engine");
-        engine_mount(&specs, &target).unwrap_or_else(|error| panic!("{error}: {specs:?}"));
+        engine::mount(&specs, &target).unwrap_or_else(|error| panic!("{error}: {specs:?}"));
         assert_eq!((list(&target), restrictions(&target)), expected, "{request:?}");
         let kept = fs::write(target.join("by-engine"), "x");
         assert_eq!(kept.is_ok(), !request.read_only, "{request:?}");
         assert_eq!(bench.driver.remove(&layer.id).unwrap_err().kind, ErrorKind::InUse);
-        plywood_sys::mount::detach(&target).unwrap();
+        engine::unmount(&target);
     }
     assert_eq!(bench.changes(), ["A /by-engine", "C /h"]);
 }
@@ -240,10 +212,10 @@ fn specs_hold_in_folders_of_any_name_or_are_refused(bench: &mut Bench) {
             match bench.driver.mount_specs(bench.top().as_ref(), &request) {
                 Ok(specs) => {
                     let target = bench.place("engine");
-                    engine_mount(&specs, &target)
+                    engine::mount(&specs, &target)
                         .unwrap_or_else(|error| panic!("{}: {error}: {specs:?}", name.escape_ascii()));
                     assert_eq!(list(&target), expected, "{}", name.escape_ascii());
-                    plywood_sys::mount::detach(&target).unwrap();
+                    engine::unmount(&target);
                 }
                 Err(error) => {
                     assert!(std::str::from_utf8(name).is_err(), "{error}: {}", error.source);
