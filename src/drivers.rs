@@ -26,7 +26,7 @@ const DRIVERS: [Registration; 3] = [
     },
     Registration {
         name: "fuse-union",
-        open: |folder, privilege| Ok(Box::new(FuseUnion::open(folder, privilege, Server::find())?)),
+        open: |folder, privilege| Ok(Box::new(FuseUnion::open(folder, privilege, Server::find()?)?)),
     },
     Registration { name: "vfs", open: |folder, privilege| Ok(Box::new(Vfs::open(folder, privilege)?)) },
 ];

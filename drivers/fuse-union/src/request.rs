@@ -194,6 +194,11 @@ pub trait Kernel: Send + Sync {
     fn close_backing(&self, number: u32);
     /// The attributes that are cached of an inode are no longer true.
     fn forget_attributes(&self, node: NodeId);
+    /// The whole content of a file, which the kernel may keep: it need not ask for that then. Nobody may write the file meanwhile.
+    ///
+    /// # Errors
+    /// Those of writing to the device; the kernel asks for the content then.
+    fn keep_content(&self, node: NodeId, content: &[u8]) -> Answer<()>;
     /// Inodes that nobody uses may be forgotten (Linux 6.18).
     ///
     /// # Errors

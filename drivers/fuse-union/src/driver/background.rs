@@ -1,6 +1,8 @@
 //! Mounts that a process of their own serves.
 
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -27,7 +29,7 @@ pub(super) fn mount(
     rustix::io::fcntl_setfd(&held, FdFlags::empty()).map_err(failed)?;
     let output = command(program)
         .arg("-o")
-        .arg(mounting::options(layer, folders, request).join(","))
+        .arg(OsString::from_vec(mounting::options(layer, folders, request)?.join(&b',')))
         .arg(target)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

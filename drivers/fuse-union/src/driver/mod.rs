@@ -38,9 +38,11 @@ pub enum Server {
 }
 
 impl Server {
-    /// The program beside the one that runs, or in one of the folders of `PATH`; this process where it is in none.
-    #[must_use]
-    pub fn find() -> Self {
+    /// The program beside the one that runs, or in one of the folders of `PATH`.
+    ///
+    /// # Errors
+    /// `Unsupported` where it is in none of them.
+    pub fn find() -> DriverResult<Self> {
         let own = std::env::current_exe().ok();
         let beside = own.as_deref().and_then(Path::parent).map(Path::to_owned);
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -48,7 +50,11 @@ impl Server {
         let found = folders
             .map(|folder| folder.join("fuse-union"))
             .find(|program| rustix::fs::access(program, rustix::fs::Access::EXEC_OK).is_ok());
-        found.map_or(Self::ThisProcess, Self::Program)
+        found.map(Self::Program).ok_or_else(|| {
+            let reason =
+                "the program fuse-union, which serves mounts, is neither beside this one nor in PATH";
+            DriverError::new(ErrorKind::Unsupported, "open fuse-union", reason)
+        })
     }
 }
 
@@ -120,12 +126,15 @@ impl GraphDriver for FuseUnion {
 
     fn mount_specs(&self, layer: LayerRef<'_>, request: &MountRequest<'_>) -> DriverResult<Vec<MountSpec>> {
         let folders = self.layers.mount_folders(layer, request)?;
-        Ok(vec![mounting::spec(&self.server, layer, &folders, request)])
+        let spec = mounting::spec(&self.server, layer, &folders, request);
+        Ok(vec![spec.map_err(|error| error.on(layer.id))?])
     }
 
     fn mount(&self, layer: LayerRef<'_>, request: &MountRequest<'_>, target: &Path) -> DriverResult<Mounted> {
         let folders = self.layers.mount_folders(layer, request)?;
-        mounting::clear_dead(target).map_err(|error| error.on(layer.id))?;
+        mounting::check_label(request)
+            .and_then(|()| mounting::clear_dead(target))
+            .map_err(|error| error.on(layer.id))?;
         match &self.server {
             Server::Program(program) => background::mount(program, layer, &folders, request, target),
             Server::ThisProcess => in_process::mount(layer, &folders, request, target),

@@ -1,9 +1,11 @@
 //! What both kinds of server share: options, and mounts that nobody serves any more.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use plywood_graphdriver::{DriverError, DriverResult, LayerId, LayerRef, MountRequest, MountSpec};
+use plywood_graphdriver::{DriverError, DriverResult, ErrorKind, LayerId, LayerRef, MountRequest, MountSpec};
 use plywood_tree::upper_layers::MountFolders;
+use rustix::fs::Access;
 use rustix::io::Errno;
 
 use super::Server;
@@ -14,53 +16,77 @@ pub(super) fn source(layer: LayerRef<'_>) -> String {
     format!("plywood-{}", layer.id)
 }
 
-/// The options as the program takes them.
+/// The options as the program takes them, in bytes, as paths are.
 pub(super) fn options(
     layer: LayerRef<'_>,
     folders: &MountFolders,
     request: &MountRequest<'_>,
-) -> Vec<String> {
-    let joined = folders.lower.iter().map(|folder| escape(folder, "\\:,")).collect::<Vec<_>>().join(":");
+) -> DriverResult<Vec<Vec<u8>>> {
+    let lower: Vec<Vec<u8>> = folders.lower.iter().map(|folder| escape(folder, b"\\:,")).collect();
     let mut options = vec![
-        format!("lowerdir={joined}"),
+        [b"lowerdir=", &lower.join(&b':')[..]].concat(),
         // What images say about overlays is data; renaming what is below answers EXDEV, since nobody exports redirects.
-        "redirect_dir=off".to_owned(),
-        "whiteout_names=off".to_owned(),
-        format!("fsname={}", source(layer)),
+        b"redirect_dir=off".to_vec(),
+        b"whiteout_names=off".to_vec(),
+        format!("fsname={}", source(layer)).into_bytes(),
     ];
     if let Some((upper, work)) = &folders.upper {
-        options.push(format!("upperdir={}", escape(upper, "\\,")));
-        options.push(format!("workdir={}", escape(work, "\\,")));
+        options.push([b"upperdir=", &escape(upper, b"\\,")[..]].concat());
+        options.push([b"workdir=", &escape(work, b"\\,")[..]].concat());
     }
-    options.extend(request.label.map(|label| format!("context={}", label.replace(',', "\\,"))));
+    if let Some(label) = request.label {
+        if label.contains('"') {
+            let reason = "a label with a quote cannot be said in mount options";
+            return Err(DriverError::new(ErrorKind::Unsupported, "mount union", reason));
+        }
+        options.push(format!("context=\"{label}\"").into_bytes());
+    }
     let flags = [(request.read_only, "ro"), (request.inspection, "nosuid"), (request.inspection, "nodev")];
-    options.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| (*flag).to_owned()));
-    options
+    options.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag.as_bytes().to_vec()));
+    Ok(options)
 }
 
-/// The same as containerd and mount(8) take it.
+/// Refuses a label where the kernel has none: a mount without it must not pass for one with it.
+pub(super) fn check_label(request: &MountRequest<'_>) -> DriverResult<()> {
+    if request.label.is_none() || rustix::fs::access("/sys/fs/selinux/enforce", Access::EXISTS).is_ok() {
+        return Ok(());
+    }
+    let reason = "the kernel gives mounts no label (context=): SELinux is off";
+    Err(DriverError::new(ErrorKind::Unsupported, "mount union", reason))
+}
+
+/// The same as containerd takes it.
 ///
-/// Both run `mount.fuse3` (package fuse3), which runs the program: that in the type, found in `PATH`, or that in the source.
+/// Of a type that begins with `fuse3.` containerd has `mount.fuse3` (package fuse3) run the program that the rest names, and gives it
+/// source and options. mount(8) hands the type on as it is: there `mount -t fuse3 PROGRAM#overlay` is the form.
 pub(super) fn spec(
     server: &Server,
     layer: LayerRef<'_>,
     folders: &MountFolders,
     request: &MountRequest<'_>,
-) -> MountSpec {
-    let (kind, source) = match server {
-        Server::Program(path) => ("fuse3", format!("{}#overlay", path.display())),
-        Server::ThisProcess => ("fuse3.fuse-union", "overlay".to_owned()),
+) -> DriverResult<MountSpec> {
+    let text = |bytes: Vec<u8>| {
+        String::from_utf8(bytes).map_err(|_| {
+            let reason = "mount options cannot name a folder whose path is not UTF-8";
+            DriverError::new(ErrorKind::Unsupported, "tell mounts", reason)
+        })
     };
-    MountSpec { kind: kind.to_owned(), source: source.into(), options: options(layer, folders, request) }
+    let program = match server {
+        Server::Program(path) => text(path.as_os_str().as_bytes().to_vec())?,
+        // Whoever mounts has it in `PATH`, or has no server.
+        Server::ThisProcess => "fuse-union".to_owned(),
+    };
+    let options = options(layer, folders, request)?.into_iter().map(text).collect::<DriverResult<_>>()?;
+    Ok(MountSpec { kind: format!("fuse3.{program}"), source: "overlay".into(), options })
 }
 
-fn escape(folder: &Path, special: &str) -> String {
-    let mut escaped = String::new();
-    for character in folder.to_string_lossy().chars() {
-        if special.contains(character) {
-            escaped.push('\\');
+fn escape(folder: &Path, special: &[u8]) -> Vec<u8> {
+    let mut escaped = Vec::new();
+    for byte in folder.as_os_str().as_bytes() {
+        if special.contains(byte) {
+            escaped.push(b'\\');
         }
-        escaped.push(character);
+        escaped.push(*byte);
     }
     escaped
 }

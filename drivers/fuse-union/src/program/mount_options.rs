@@ -114,13 +114,19 @@ fn take_mount(asked: &mut Asked, key: &str, value: String) -> Result<(), OptionE
     Ok(())
 }
 
-/// Splits at a separator that no backslash precedes. Backslashes stay.
+/// Splits at a separator that no backslash precedes, and that is not in the quotes of a label. Backslashes stay.
 fn split(words: &[u8], separator: u8) -> Vec<Vec<u8>> {
     let mut parts = vec![Vec::new()];
     let mut bytes = words.iter();
+    let mut quoted = false;
     while let Some(byte) = bytes.next() {
         let last = parts.len() - 1;
         match *byte {
+            b'"' if quoted || parts[last] == b"context=" => {
+                quoted = !quoted;
+                parts[last].push(b'"');
+            }
+            byte if quoted => parts[last].push(byte),
             b'\\' => {
                 parts[last].push(b'\\');
                 parts[last].extend(bytes.next());
@@ -217,6 +223,13 @@ mod tests {
         let lower: Vec<PathBuf> = ["/a:b", "/c,d", r"/e\f"].map(PathBuf::from).into();
         assert_eq!(asked.union.lower, lower);
         assert_eq!(asked.union.upper, Some(PathBuf::from("/g:h")));
+    }
+
+    #[test]
+    fn a_label_keeps_its_commas_between_quotes() {
+        let asked = asked(r#"lowerdir=/a"b,context="u:r:t:s0:c1,c2",ro"#);
+        assert_eq!(asked.union.lower, [PathBuf::from(r#"/a"b"#)]);
+        assert_eq!(asked.mount.context.as_deref(), Some(r#""u:r:t:s0:c1,c2""#));
     }
 
     #[test]

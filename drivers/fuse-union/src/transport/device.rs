@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use fuse_abi::linux::{fuse_notify_inval_inode_out, fuse_out_header};
+use fuse_abi::linux::{fuse_notify_inval_inode_out, fuse_notify_store_out, fuse_out_header};
 use plywood_sys::fuse_device;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -40,8 +40,9 @@ impl Device {
     }
 }
 
-/// `FUSE_NOTIFY_INVAL_INODE`, and `FUSE_NOTIFY_PRUNE` of protocol 7.45 (linux/fuse.h, Linux 6.18).
+/// `FUSE_NOTIFY_INVAL_INODE`, `FUSE_NOTIFY_STORE`, and `FUSE_NOTIFY_PRUNE` of protocol 7.45 (linux/fuse.h, Linux 6.18).
 const FORGET_ATTRIBUTES: i32 = 2;
+const STORE: i32 = 4;
 const PRUNE: i32 = 9;
 
 impl AsFd for Device {
@@ -68,6 +69,12 @@ impl Kernel for Device {
         if let Err(error) = self.notify(FORGET_ATTRIBUTES, [out.as_bytes(), &[]]) {
             tracing::debug!(%error, node, "the kernel keeps attributes");
         }
+    }
+
+    fn keep_content(&self, node: NodeId, content: &[u8]) -> Answer<()> {
+        let size = u32::try_from(content.len()).map_err(|_| Errno::TOOBIG)?;
+        let out = fuse_notify_store_out { nodeid: node, offset: 0, size, padding: 0 };
+        self.notify(STORE, [out.as_bytes(), content])
     }
 
     fn prune(&self, nodes: &[NodeId]) -> Answer<()> {

@@ -169,10 +169,12 @@ impl Union {
         let now = self.stat(node)?;
         let ids = &self.options.ids;
         let kind = FileType::from_raw_mode(now.st_mode);
+        // A real new owner would take set-id bits away.
+        let kept = if changes.kill_privileges { without_set_ids(now.st_mode) } else { now.st_mode };
         let overridden = Overridden {
             uid: changes.uid.and_then(|uid| ids.kept_user(uid)).unwrap_or(now.st_uid),
             gid: changes.gid.and_then(|gid| ids.kept_group(gid)).unwrap_or(now.st_gid),
-            mode: changes.mode.unwrap_or(now.st_mode) & 0o7777,
+            mode: changes.mode.unwrap_or(kept) & 0o7777,
             kind: (kind != FileType::RegularFile && !node.is_folder()).then_some((kind, now.st_rdev)),
         };
         if kind == FileType::Symlink {
@@ -185,10 +187,7 @@ impl Union {
     /// Takes away what a file grants to whoever runs it, because its content changes.
     pub(super) fn kill_privileges(&self, node: &Arc<Node>) -> Answer<()> {
         let mode = self.stat(node)?.st_mode;
-        let mut left = mode & !SET_USER;
-        if mode & SET_GROUP != 0 && mode & GROUP_EXECUTES != 0 {
-            left &= !SET_GROUP;
-        }
+        let left = without_set_ids(mode);
         self.with_real(node, |real| {
             if left != mode {
                 let changes = Changes { mode: Some(left & 0o7777), ..Changes::default() };
@@ -200,6 +199,12 @@ impl Union {
             Ok(())
         })
     }
+}
+
+/// A mode without the bits by which programs run as somebody else. Without execution for the group the one of the group means something else.
+fn without_set_ids(mode: u32) -> u32 {
+    let group = if mode & GROUP_EXECUTES == 0 { 0 } else { SET_GROUP };
+    mode & !(SET_USER | group)
 }
 
 fn timespec(time: Option<NewTime>) -> Timespec {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, OFlags};
 
 use super::Union;
 use super::attributes::device_from_number;
 use super::create::What;
+use super::files::Use;
 use super::node::Place;
 use crate::options::IoMode;
 use crate::request::{
@@ -84,19 +85,21 @@ impl FileSystem for Union {
         Ok(self.make(caller, new, What::Link(target))?.entry())
     }
 
-    fn create(&self, caller: Caller, new: &NewNode<'_>, _flags: u32) -> Answer<(Entry, Opened)> {
+    fn create(&self, caller: Caller, new: &NewNode<'_>, flags: u32) -> Answer<(Entry, Opened)> {
         if self.io_mode() == IoMode::NoOpen {
             // The kernel makes the file with one request then, and has none to release.
             return Err(Errno::NOSYS);
         }
         let held = self.make(caller, new, What::File)?;
-        let opened = self.opened(&held.node, true).inspect_err(|_| self.table.release(&held.node, 1))?;
+        let using = Use { flags: OFlags::from_bits_retain(flags), made_with: Some(new.mode) };
+        let opened = self.opened(&held.node, using).inspect_err(|_| self.table.release(&held.node, 1))?;
         Ok((held.entry(), opened))
     }
 
-    fn make_unnamed(&self, caller: Caller, new: &NewNode<'_>, _flags: u32) -> Answer<(Entry, Opened)> {
+    fn make_unnamed(&self, caller: Caller, new: &NewNode<'_>, flags: u32) -> Answer<(Entry, Opened)> {
         let held = self.make_unnamed_file(caller, new)?;
-        let opened = self.opened(&held.node, true).inspect_err(|_| self.table.release(&held.node, 1))?;
+        let using = Use { flags: OFlags::from_bits_retain(flags), made_with: Some(new.mode) };
+        let opened = self.opened(&held.node, using).inspect_err(|_| self.table.release(&held.node, 1))?;
         Ok((held.entry(), opened))
     }
 

@@ -13,10 +13,29 @@ use super::node::{Descriptor, Node, Place, closable};
 use crate::options::IoMode;
 use crate::request::{Answer, Opened};
 
+/// The bits of a mode by which a program runs as somebody else.
+const SET_IDS: u32 = 0o6000;
+
 /// Bits of the handle that comes back when a file is released.
 const CACHED: u64 = 1;
 const DIRECT: u64 = 2;
-const WRITES: u64 = 4;
+/// It may be written through a mapping, for which it has to be open for reading too.
+const MAPPED: u64 = 4;
+
+/// What an open file is for.
+#[derive(Clone, Copy)]
+pub(super) struct Use {
+    /// The access mode and flags of `open(2)`.
+    pub(super) flags: OFlags,
+    /// Nobody but who just made it knows the file: it grants what its mode says, and no more.
+    pub(super) made_with: Option<u32>,
+}
+
+impl Use {
+    fn writes(self) -> bool {
+        self.flags.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::TRUNC)
+    }
+}
 
 impl Union {
     pub(super) fn open_file(&self, node: &Arc<Node>, flags: u32, kill_privileges: bool) -> Answer<Opened> {
@@ -25,8 +44,8 @@ impl Union {
             return Err(Errno::NOSYS);
         }
         let truncates = flags.contains(OFlags::TRUNC);
-        let writes = truncates || flags.intersects(OFlags::WRONLY | OFlags::RDWR);
-        if writes {
+        let using = Use { flags, made_with: None };
+        if using.writes() {
             self.copy_up(node, if truncates { 0 } else { u64::MAX })?;
         }
         if truncates {
@@ -35,34 +54,44 @@ impl Union {
                 self.kill_privileges(node)?;
             }
         }
-        self.opened(node, writes)
+        let opened = self.opened(node, using)?;
+        if opened.backing.is_none() {
+            self.hand_over(node);
+        }
+        Ok(opened)
     }
 
     /// Decides how an open file is served. All that are open of one inode at a time are served alike, or the kernel answers
     /// `EIO`: those that pass through with the one backing file, which is always the upper one.
-    pub(super) fn opened(&self, node: &Arc<Node>, writes: bool) -> Answer<Opened> {
+    pub(super) fn opened(&self, node: &Arc<Node>, using: Use) -> Answer<Opened> {
         let mut descriptor = node.file()?.descriptor.lock();
-        let writes_bit = if writes { WRITES } else { 0 };
-        if self.may_open_directly(node, &descriptor, writes)
+        if self.may_open_directly(node, &descriptor, using)
             && let Some(backing) = self.backing(node, &mut descriptor)
         {
             descriptor.direct += 1;
-            return Ok(Opened { handle: DIRECT | writes_bit, backing: Some(backing) });
+            let mapped = if using.flags.contains(OFlags::RDWR) { MAPPED } else { 0 };
+            return Ok(Opened { handle: DIRECT | mapped, backing: Some(backing) });
         }
         descriptor.cached += 1;
-        Ok(Opened { handle: CACHED | writes_bit, backing: None })
+        Ok(Opened { handle: CACHED, backing: None })
     }
 
-    fn may_open_directly(&self, node: &Arc<Node>, descriptor: &Descriptor, writes: bool) -> bool {
+    fn may_open_directly(&self, node: &Arc<Node>, descriptor: &Descriptor, using: Use) -> bool {
         if !self.passes_through() || descriptor.cached > 0 || !self.is_upper(node) {
             return false;
         }
+        if descriptor.direct > 0 || !using.writes() {
+            return true;
+        }
         // Nobody clears set-id bits and capabilities on writes that the kernel does by itself, with our privilege.
-        descriptor.direct > 0 || !writes || !self.grants_privileges(node).unwrap_or(true)
+        match using.made_with {
+            Some(mode) => mode & SET_IDS == 0,
+            None => !self.grants_privileges(node).unwrap_or(true),
+        }
     }
 
     fn grants_privileges(&self, node: &Arc<Node>) -> Answer<bool> {
-        if self.stat(node)?.st_mode & 0o6000 != 0 {
+        if self.stat(node)?.st_mode & SET_IDS != 0 {
             return Ok(true);
         }
         self.with_real(node, |real| Ok(real.find_xattr(b"security.capability")?.is_some()))
@@ -71,7 +100,8 @@ impl Union {
     /// The number of the registered upper file.
     fn backing(&self, node: &Arc<Node>, descriptor: &mut Descriptor) -> Option<u32> {
         if descriptor.backing.is_none() {
-            let file = self.open_real(node, OFlags::RDWR).ok()?;
+            let opened = descriptor.file.as_ref().filter(|_| descriptor.writable).map(Arc::clone);
+            let file = opened.map_or_else(|| self.open_real(node, OFlags::RDWR).map(Arc::new), Ok).ok()?;
             let registered = self.kernel()?.open_backing(file.as_fd());
             descriptor.backing =
                 registered.inspect_err(|error| tracing::debug!(%error, "a file does not pass through")).ok();
@@ -93,7 +123,7 @@ impl Union {
         if let Some(number) = unused {
             kernel.close_backing(number);
         }
-        if handle & WRITES != 0 {
+        if handle & MAPPED != 0 {
             // What was written through a mapping changed the times without the kernel's side noticing.
             kernel.forget_attributes(node.id);
         }

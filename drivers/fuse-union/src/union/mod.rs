@@ -13,6 +13,7 @@ mod file_system;
 mod files;
 mod folder;
 mod formats;
+mod hand_over;
 mod layers;
 mod link_groups;
 mod links;
@@ -31,7 +32,7 @@ mod trim;
 mod work;
 mod xattrs;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use plywood_tree::Namespace;
@@ -68,6 +69,8 @@ pub struct Union {
     /// The owner that new files get by themselves.
     own: Caller,
     trimmer: trim::Trimmer,
+    /// How many threads give the kernel the content of a file at the moment.
+    handing_over: AtomicUsize,
     /// Files are read and written by the kernel itself, where they are in the upper layer.
     passthrough: AtomicBool,
 }
@@ -111,6 +114,7 @@ impl Union {
                 gid: rustix::process::getegid().as_raw(),
             },
             trimmer: trim::Trimmer::default(),
+            handing_over: AtomicUsize::new(0),
             passthrough: AtomicBool::new(false),
         })
     }

@@ -82,6 +82,8 @@ impl Place {
 pub(super) struct OpenFile {
     pub(super) descriptor: Mutex<Descriptor>,
     used: AtomicBool,
+    /// The kernel was given the content of this lower file.
+    pub(super) handed_over: AtomicBool,
 }
 
 /// See [`OpenFile`].

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use plywood_tree::resolve::Node as RealNode;
@@ -22,9 +22,8 @@ const STAGE: &[u8] = b"work";
 /// The one whiteout, which gets all the names.
 const WHITEOUT: &str = "whiteout";
 
-/// How long a server that is just going away may still hold the work folder.
-const PATIENCE: Duration = Duration::from_millis(20);
-const ATTEMPTS: usize = 250;
+/// How long a server that is just going away may still hold the work folder. One whose mount somebody uses holds it for longer.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The form of the whiteouts that are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,10 +144,18 @@ impl Work {
 }
 
 fn lock(work: &OwnedFd, path: &Path) -> Result<(), OpenError> {
-    for _ in 0..ATTEMPTS {
+    let begun = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    loop {
         match rustix::fs::flock(work, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(()),
-            Err(Errno::WOULDBLOCK | Errno::INTR) => thread::sleep(PATIENCE),
+            Err(Errno::WOULDBLOCK) if begun.elapsed() > PATIENCE => {
+                return Err(OpenError::InUse { path: path.to_owned() });
+            }
+            Err(Errno::WOULDBLOCK | Errno::INTR) => {
+                thread::sleep(pause);
+                pause = (2 * pause).min(Duration::from_millis(50));
+            }
             // A file system without locks.
             Err(error) => {
                 tracing::debug!(%error, "the work folder is not locked");
@@ -156,7 +163,6 @@ fn lock(work: &OwnedFd, path: &Path) -> Result<(), OpenError> {
             }
         }
     }
-    Err(OpenError::InUse { path: path.to_owned() })
 }
 
 /// `trusted.` where we may write it: programs in the mount cannot reach it then.

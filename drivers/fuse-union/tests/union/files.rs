@@ -144,3 +144,36 @@ fn large_writes_and_reads_come_back_as_they_were() {
         assert!(read[..data.len()] == data && read[data.len()..] == *b"appended".repeat(100), "{io:?}");
     }
 }
+
+#[test]
+fn files_of_every_size_are_read_and_then_written() {
+    const SIZES: [usize; 10] = [0, 1, 4095, 4096, 4097, 70_000, 131_071, 131_072, 131_073, 1_000_000];
+    for io in MODES {
+        let stage = Stage::new();
+        let content = |size: usize| (0..size).map(|at| b'a' + (at % 23) as u8).collect::<Vec<u8>>();
+        for size in SIZES {
+            fs::write(stage.path(&format!("lower/{size}")), content(size)).unwrap();
+        }
+        let _served = stage.mount(io);
+        for size in SIZES {
+            let path = stage.path(&format!("merged/{size}"));
+            // Several at once ask for the same pages.
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope
+                        .spawn(|| assert!(fs::read(&path).unwrap() == content(size), "{io:?}, {size} bytes"));
+                }
+            });
+            let mut appended = fs::OpenOptions::new().append(true).open(&path).unwrap();
+            appended.write_all(b"end").unwrap();
+            drop(appended);
+            let expected = [&content(size)[..], b"end"].concat();
+            assert!(fs::read(&path).unwrap() == expected, "{io:?}, {size} bytes and three");
+            assert!(fs::read(stage.path(&format!("upper/{size}"))).unwrap() == expected, "{io:?}, {size}");
+            assert!(
+                fs::read(stage.path(&format!("lower/{size}"))).unwrap() == content(size),
+                "{io:?}, {size}"
+            );
+        }
+    }
+}

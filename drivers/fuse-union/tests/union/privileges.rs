@@ -177,5 +177,8 @@ fn owners_and_modes_can_be_kept_in_an_attribute() {
     let stat = fs::metadata(stage.path("merged/file")).unwrap();
     assert_eq!((stat.uid(), stat.gid(), stat.mode() & 0o7777), (12, 34, 0o4711));
     assert_eq!(fs::metadata(stage.path("upper/file")).unwrap().uid(), 0);
+    std::os::unix::fs::chown(stage.path("merged/file"), Some(13), None).unwrap();
+    let stat = fs::metadata(stage.path("merged/file")).unwrap();
+    assert_eq!((stat.uid(), stat.mode() & 0o7777), (13, 0o711), "a new owner takes set-id bits away");
     OpenOptions::new().append(true).open(stage.path("merged/file")).unwrap();
 }
