@@ -1,17 +1,15 @@
 //! The layers of a union, opened.
 
-use std::ffi::OsString;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plywood_tree::resolve::Node as RealNode;
 use plywood_tree::xattr;
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, ResolveFlags};
+use rustix::fs::FlockOperation;
 use rustix::io::Errno;
-use rustix::mount::OpenTreeFlags;
 
+use super::own_mounts::OwnMounts;
 use super::real_folder::{LayerNumber, RealFolder};
 use crate::options::{Options, OverrideStat};
 
@@ -78,8 +76,7 @@ pub(super) struct Layers {
     all: Vec<Layer>,
     /// The first is the upper layer.
     pub(super) has_upper: bool,
-    /// Mounts of our own, attached nowhere, that the layers are reached through.
-    _mounts: Vec<OwnedFd>,
+    _mounts: OwnMounts,
 }
 
 /// The upper folder and the work folder, open.
@@ -97,12 +94,13 @@ impl Layers {
         if options.lower.len() >= usize::from(LayerNumber::MAX) {
             return Err(OpenError::TooMany(options.lower.len()));
         }
-        let mut mounts = Vec::new();
+        let writable = [&options.upper, &options.work].into_iter().flatten();
+        let mut mounts = OwnMounts::new(options.lower.iter().chain(writable).map(PathBuf::as_path));
         let mut opened = Vec::new();
         let mut work = None;
         match (&options.upper, &options.work) {
             (Some(upper), Some(folder)) => {
-                let writable = open_writable(upper, folder, &mut mounts)?;
+                let writable = check(mounts.open_writable(upper, folder)?, folder)?;
                 opened.push(writable.upper);
                 work = Some(writable.work);
             }
@@ -110,7 +108,7 @@ impl Layers {
             _ => return Err(OpenError::UpperWithoutWork),
         }
         for path in &options.lower {
-            opened.push(open_folder("lower", path, &mut mounts)?);
+            opened.push(mounts.open("lower", path)?);
         }
         let mut devices = Vec::new();
         let mut all = Vec::new();
@@ -170,82 +168,6 @@ fn layer(
     let uuid = plywood_sys::file_handle::file_system_uuid(folder.as_fd()).unwrap_or_default();
     let number = LayerNumber::try_from(number).map_err(|_| OpenError::TooMany(number))?;
     Ok(Layer { root: RealFolder::root(number, folder), file_system: file_system as u64, override_stat, uuid })
-}
-
-/// Opens a folder through a mount of our own, where we may make one: what else is mounted below it, this union perhaps, is not
-/// seen then.
-fn open_folder(role: &'static str, path: &Path, mounts: &mut Vec<OwnedFd>) -> Result<OwnedFd, OpenError> {
-    let failed = |cause| OpenError::Folder { role, path: path.to_owned(), cause };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    if let Some(mount) = clone_mount(path) {
-        let opened = rustix::fs::openat(&mount, ".", flags, Mode::empty()).map_err(failed)?;
-        mounts.push(mount);
-        return Ok(opened);
-    }
-    rustix::fs::open(path, flags, Mode::empty()).map_err(failed)
-}
-
-fn clone_mount(path: &Path) -> Option<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    match rustix::mount::open_tree(CWD, path, flags) {
-        Ok(mount) => Some(mount),
-        Err(error) => {
-            tracing::debug!(path = %path.display(), %error, "layer is read through the mounts that are there");
-            None
-        }
-    }
-}
-
-/// Upper and work folder, through one mount: names cannot be moved from one mount to another.
-fn open_writable(upper: &Path, work: &Path, mounts: &mut Vec<OwnedFd>) -> Result<Writable, OpenError> {
-    let absolute = |path: &Path, role| {
-        rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .and_then(|opened| {
-                rustix::fs::readlink(format!("/proc/self/fd/{}", opened.as_raw_fd()), Vec::new())
-            })
-            .map(|real| PathBuf::from(OsString::from_vec(real.into_bytes())))
-            .map_err(|cause| OpenError::Folder { role, path: path.to_owned(), cause })
-    };
-    let (real_upper, real_work) = (absolute(upper, "upper")?, absolute(work, "work")?);
-    if real_work.starts_with(&real_upper) || real_upper.starts_with(&real_work) {
-        return Err(OpenError::WorkInUpper { path: work.to_owned() });
-    }
-    let pairs = real_upper.components().zip(real_work.components());
-    let common: PathBuf = pairs.take_while(|(one, other)| one == other).map(|(one, _)| one).collect();
-    if let Some(writable) = open_below(&common, &real_upper, &real_work, mounts) {
-        return check(writable, work);
-    }
-    let plain = |path: &Path, role| {
-        rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|cause| OpenError::Folder { role, path: path.to_owned(), cause })
-    };
-    check(Writable { upper: plain(upper, "upper")?, work: plain(work, "work")? }, work)
-}
-
-fn open_below(common: &Path, upper: &Path, work: &Path, mounts: &mut Vec<OwnedFd>) -> Option<Writable> {
-    let mount = clone_mount(common)?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let open = |path: &Path| {
-        let below = path.strip_prefix(common).ok()?;
-        rustix::fs::openat2(
-            &mount,
-            below,
-            flags,
-            Mode::empty(),
-            ResolveFlags::NO_XDEV | ResolveFlags::BENEATH,
-        )
-        .ok()
-    };
-    let writable = Writable { upper: open(upper)?, work: open(work)? };
-    // Below the common folder another file system may be mounted, which this mount of our own does not have.
-    let same = |opened: &OwnedFd, path: &Path| {
-        let (one, other) = (rustix::fs::fstat(opened).ok()?, rustix::fs::stat(path).ok()?);
-        ((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)).then_some(())
-    };
-    same(&writable.upper, upper)?;
-    same(&writable.work, work)?;
-    mounts.push(mount);
-    Some(writable)
 }
 
 fn check(writable: Writable, work: &Path) -> Result<Writable, OpenError> {

@@ -21,6 +21,7 @@ mod load;
 mod lookup;
 mod node;
 mod override_stat;
+mod own_mounts;
 mod read_folder;
 mod real;
 mod real_folder;
