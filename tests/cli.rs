@@ -16,6 +16,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod programs;
+
 /// Who is nobody.
 const NOBODY: u32 = 65534;
 
@@ -51,11 +53,12 @@ fn is_root() -> bool {
 
 /// The drivers that this caller can use.
 fn drivers() -> &'static [&'static str] {
-    if is_root() { &["overlay2", "vfs"] } else { &["vfs"] }
+    if is_root() { &["overlay2", "fuse-union", "vfs"] } else { &["vfs"] }
 }
 
 impl Bench {
     fn new(driver: &'static str) -> Self {
+        programs::build();
         let top = tempfile::tempdir().unwrap();
         Self { top, program: env!("CARGO_BIN_EXE_plywood").into(), driver, rootless: false }
     }

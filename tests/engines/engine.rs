@@ -18,6 +18,7 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(driver: &'static str) -> Self {
+        crate::programs::build();
         // Sockets have short names, and /tmp may be a memory file system without room.
         let folder = tempfile::Builder::new().prefix("pw-").tempdir().unwrap();
         let mut engine = Self { driver, folder, snapshotter: None, containerd: None };

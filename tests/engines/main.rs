@@ -11,7 +11,9 @@ mod image;
 mod killed;
 mod load;
 mod namespaces;
+#[path = "../programs/mod.rs"]
+mod programs;
 mod serving;
 
 /// The drivers that containerd is run on.
-const DRIVERS: [&str; 2] = ["overlay2", "vfs"];
+const DRIVERS: [&str; 3] = ["overlay2", "fuse-union", "vfs"];

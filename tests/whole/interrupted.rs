@@ -22,7 +22,7 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 
 #[test]
 fn a_copy_that_is_killed_leaves_no_mount() {
-    for driver in ["overlay2", "vfs"] {
+    for driver in ["overlay2", "fuse-union", "vfs"] {
         let world = World::new();
         world.run("store", driver, ["create", "scratch", "--name", "work"]);
         // It waits for a tar that never comes.

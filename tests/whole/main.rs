@@ -5,6 +5,8 @@
 mod interrupted;
 mod lossless;
 mod memory;
+#[path = "../programs/mod.rs"]
+mod programs;
 mod real_image;
 mod rootless;
 mod world;

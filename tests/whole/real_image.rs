@@ -58,7 +58,7 @@ fn the_mounted_tree_is_what_gnu_tar_makes_of_the_layers() {
         let mut arguments = vec![layout.clone(), "app".into(), compression.into()];
         arguments.extend(layers.iter().cloned());
         tool("make-layout", &arguments);
-        for driver in ["overlay2", "vfs"] {
+        for driver in ["overlay2", "fuse-union", "vfs"] {
             let store = format!("{driver}-{compression}");
             world.run(
                 &store,
@@ -80,7 +80,7 @@ fn a_container_committed_on_one_driver_is_the_same_on_the_other() {
     let mut arguments = vec![layout.clone(), "app".into(), "gzip".into()];
     arguments.extend(layers);
     tool("make-layout", &arguments);
-    for (driver, other) in [("overlay2", "vfs"), ("vfs", "overlay2")] {
+    for (driver, other) in [("overlay2", "vfs"), ("vfs", "fuse-union"), ("fuse-union", "overlay2")] {
         let from = format!("from-{driver}");
         world.run(&from, driver, ["pull", "-q", &format!("oci:{}:app", layout.display()), "--name", "app"]);
         world.run(&from, driver, ["create", "app", "--name", "work"]);

@@ -13,6 +13,7 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
+        crate::programs::build();
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
