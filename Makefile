@@ -7,12 +7,14 @@
 # make vm-test CASE=overlay2::mounting   the conformance cases of that name in a virtual machine that has Debian's kernel (tests/vm)
 # make vm-shell  a shell there, with the program `plywood`
 # make engines-soak   containerd under load: 10 imports at once and 200 containers on every driver
+# make fuse-soak  fuse-union under load: memory over a million files, files that come and go for an hour (FUSE_SECONDS=3600)
+# make fuse-bench PEERS="--peer NAME=PROGRAM"   fuse-union beside the kernel's overlayfs and others: the table of docs/fuse-union.md
 # make corpus-test CORPUS=DIR   the large image: the mounted tree against an independent tool, memory, speed
-.PHONY: all demo test soak lint deny packages fuzz vm-packages vm-test vm-shell corpus-test engines-soak
+.PHONY: all demo test soak lint deny packages fuzz vm-packages vm-test vm-shell corpus-test engines-soak fuse-soak fuse-bench
 
 CARGO ?= cargo
 SECONDS ?= 20
-PACKAGES = acl attr busybox-static containerd fuse3 gzip python3 runc strace tar util-linux xfsprogs zstd
+PACKAGES = acl attr buildah busybox-static containerd fuse3 gzip podman python3 runc strace tar uidmap util-linux xfsprogs zstd
 # What the virtual machine takes, and what is brought into it.
 VM_PACKAGES = btrfs-progs busybox-static cpio dmsetup e2fsprogs kmod qemu-system-x86 thin-provisioning-tools
 
@@ -65,6 +67,15 @@ fuzz:
 
 engines-soak: packages
 	PLYWOOD_ENGINES_IMAGES=10 PLYWOOD_ENGINES_CONTAINERS=200 $(CARGO) test --test engines -- --nocapture load::
+
+fuse-soak: FUSE_SECONDS ?= 3600
+fuse-soak: packages
+	PLYWOOD_FUSE_FILES=1000000 PLYWOOD_FUSE_SECONDS=$(FUSE_SECONDS) PLYWOOD_FUSE_MEBIBYTES=4096 PLYWOOD_FUSE_STALL_MILLISECONDS=100 \
+		$(CARGO) test --release --package plywood-fuse-union --test endurance -- --nocapture --test-threads=1
+
+# Takes some minutes; the machine should have nothing else to do.
+fuse-bench:
+	$(CARGO) bench --package plywood-fuse-union --bench table -- $(PEERS)
 
 corpus-test:
 	$(CARGO) build --release --quiet
