@@ -3,6 +3,7 @@
 //!
 //! The one crate with `unsafe` code: each block does one operation and says why it is sound.
 
+pub mod allocator;
 pub mod backing;
 pub mod daemon;
 pub mod file_handle;

@@ -26,6 +26,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     for option in &asked.idle {
         tracing::debug!(option, "has nothing to do here");
     }
+    plywood_sys::allocator::share_one_heap();
     raise_open_files();
     // The caller's umask comes with every request.
     rustix::process::umask(Mode::empty());

@@ -49,6 +49,7 @@ impl FileSystem for Union {
         {
             self.table.release(&node, lookups);
             self.close_backing_of_forgotten(&node);
+            self.note_loss();
         }
     }
 

@@ -10,7 +10,10 @@ use super::Union;
 use crate::request::NodeId;
 
 /// Inodes in memory before the kernel is asked; one takes some 400 bytes, its name in its folder included.
-const MANY: usize = 40_000;
+const MANY: usize = 25_000;
+
+/// Inodes that went away before memory is given back to the system.
+const GONE: usize = 4_000;
 
 /// Inodes of one notice.
 const AT_ONCE: usize = 512;
@@ -23,6 +26,8 @@ pub(super) struct Trimmer {
     /// The kernel does not know how.
     useless: AtomicBool,
     part: AtomicUsize,
+    /// The most inodes there were since memory was given back.
+    most: AtomicUsize,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -38,12 +43,25 @@ enum Wanted {
 impl Union {
     /// Called whenever an inode was made known.
     pub(super) fn note_growth(&self) {
-        if self.table.len() > MANY && !self.trimmer.useless.load(Ordering::Relaxed) {
-            let mut wanted = self.trimmer.wanted.lock();
-            if *wanted == Wanted::Wait {
-                *wanted = Wanted::Trim;
-                self.trimmer.woken.notify_one();
-            }
+        let count = self.table.len();
+        self.trimmer.most.fetch_max(count, Ordering::Relaxed);
+        if count > MANY && !self.trimmer.useless.load(Ordering::Relaxed) {
+            self.wake_trimmer();
+        }
+    }
+
+    /// Called whenever the kernel has forgotten inodes.
+    pub(super) fn note_loss(&self) {
+        if self.table.len() + GONE < self.trimmer.most.load(Ordering::Relaxed) {
+            self.wake_trimmer();
+        }
+    }
+
+    fn wake_trimmer(&self) {
+        let mut wanted = self.trimmer.wanted.lock();
+        if *wanted == Wanted::Wait {
+            *wanted = Wanted::Trim;
+            self.trimmer.woken.notify_one();
         }
     }
 
@@ -52,8 +70,12 @@ impl Union {
     pub fn start_trimming(self: &Arc<Self>) {
         let union = Arc::clone(self);
         let spawned = thread::Builder::new().name("forget".to_owned()).spawn(move || {
-            while union.wait_for_growth() {
+            while union.wait_for_work() {
                 union.trim();
+                // Nodes that went leave holes between those that stay, which are no use to the rest of the machine.
+                if union.table.len() + GONE < union.trimmer.most.swap(union.table.len(), Ordering::Relaxed) {
+                    plywood_sys::allocator::give_back();
+                }
             }
         });
         match spawned {
@@ -75,7 +97,7 @@ impl Union {
     }
 
     /// Answers whether there is something to do, or else it is over.
-    fn wait_for_growth(&self) -> bool {
+    fn wait_for_work(&self) -> bool {
         let mut wanted = self.trimmer.wanted.lock();
         while *wanted == Wanted::Wait {
             self.trimmer.woken.wait(&mut wanted);
@@ -88,7 +110,7 @@ impl Union {
     }
 
     fn trim(&self) {
-        let Some(kernel) = self.kernel() else { return };
+        let Some(kernel) = self.kernel().filter(|_| self.table.len() > MANY) else { return };
         for _ in 0..64 {
             if self.table.len() <= MANY / 2 {
                 return;
