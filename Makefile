@@ -8,7 +8,7 @@
 # make vm-shell  a shell there, with the program `plywood`
 # make engines-soak   containerd under load: 10 imports at once and 200 containers on every driver
 # make fuse-soak  fuse-union under load: memory over a million files, files that come and go for an hour (FUSE_SECONDS=3600)
-# make fuse-bench PEERS="--peer NAME=PROGRAM"   fuse-union beside the kernel's overlayfs and others: the table of docs/fuse-union.md
+# make fuse-bench PEERS="--peer NAME=PROGRAM"   fuse-union beside the kernel's overlayfs and others: a table
 # make corpus-test CORPUS=DIR   the large image: the mounted tree against an independent tool, memory, speed
 .PHONY: all demo test soak lint deny packages fuzz vm-packages vm-test vm-shell corpus-test engines-soak fuse-soak fuse-bench
 
