@@ -6,7 +6,7 @@ use std::thread::ScopedJoinHandle;
 use plywood_graphdriver::{GraphDriver, LayerRef};
 
 use crate::database::layers;
-use crate::import::Keeper;
+use crate::import::{Keeper, Single};
 use crate::layers::parents;
 use crate::lease::Lease;
 use crate::{CommittedLayer, GraphError, LayerState, LeaseGuard, Progress, Store, lookup};
@@ -27,7 +27,7 @@ impl Store {
         progress: &dyn Progress,
     ) -> Result<CommittedLayer, GraphError> {
         let lease = Lease::begin(&self.inner, "commit container")?;
-        let (container, parents) = self.inner.database.write(|transaction| {
+        let (container, parents) = self.inner.database.write_without_sync(|transaction| {
             lease.record(transaction)?;
             let container = lookup::container(transaction, container)?;
             let row = layers::by_id(transaction, &container.layer)?;
@@ -46,14 +46,9 @@ impl Store {
         let layer = std::thread::scope(|scope| {
             let diff = scope.spawn(move || write_diff(driver, own, writer));
             let confirm = || joined(diff);
-            self.inner.import_single(
-                &lease,
-                parents.first(),
-                Box::new(reader),
-                confirm,
-                Keeper::Lease,
-                progress,
-            )
+            let (lease, parent) = (&lease, parents.first());
+            let single = Single { lease, parent, expected: None, keeper: Keeper::Lease };
+            self.inner.import_single(&single, Box::new(reader), confirm, progress)
         })?;
         let image = container.image.map(|image| self.image(&image.to_string())).transpose()?;
         Ok(CommittedLayer { layer, image, lease: LeaseGuard::new(lease) })

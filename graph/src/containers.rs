@@ -29,7 +29,7 @@ impl Store {
     ) -> Result<ContainerRecord, GraphError> {
         name.map_or(Ok(()), check_name)?;
         let lease = Lease::begin(&self.inner, "create container")?;
-        let (image, parent) = self.inner.database.write(|transaction| {
+        let (image, parent) = self.inner.database.write_without_sync(|transaction| {
             lease.record(transaction)?;
             name.map_or(Ok(()), |name| check_free(transaction, name))?;
             image.map_or(Ok((None, None)), |query| base(transaction, query, &lease))
@@ -75,6 +75,7 @@ impl Store {
     /// # Errors
     /// `InUse` where it is mounted, without `force`; those of [`container`](Self::container).
     pub fn remove_container(&self, query: &str, force: bool) -> Result<(), GraphError> {
+        let _room = self.inner.reserve.make_room();
         self.mounts()?; // records of mounts that are gone do not stand in the way
         if force {
             let container = self.container(query)?;

@@ -4,7 +4,8 @@ use plywood_graphdriver::LayerId;
 use rusqlite::Transaction;
 
 use crate::GraphError;
-use crate::database::{layers, references};
+use crate::database::layers as rows;
+use crate::database::references;
 use crate::lease::Lease;
 use crate::store::Inner;
 
@@ -24,7 +25,7 @@ impl Inner {
         for id in candidates {
             let pinned = references::is_pinned(transaction, id)?;
             if !pinned && self.users(transaction, id, lease)?.is_empty() {
-                layers::mark_deleting(transaction, id, lease.id())?;
+                rows::mark_deleting(transaction, id, lease.id())?;
                 retired.push(id.clone());
             }
         }
@@ -44,32 +45,49 @@ impl Inner {
     /// Removes layers that the lease marked as deleting, and drops their rows. A layer that cannot be removed stays
     /// marked, for the next recovery; the others go all the same, and the first error is answered.
     pub(crate) fn sweep(&self, layers: &[LayerId], lease: &Lease) -> Result<(), GraphError> {
-        let mut first_error = Ok(());
+        let (mut first_error, mut gone) = (Ok(()), Vec::new());
         for id in layers {
-            if let Err(error) = self.sweep_one(id, lease) {
-                tracing::warn!(layer = %id, %error, "layer left for the next recovery");
-                first_error = first_error.and(Err(error));
+            match self.remove_files(id) {
+                Ok(()) => gone.push(id.clone()),
+                Err(error) => {
+                    tracing::warn!(layer = %id, %error, "layer left for the next recovery");
+                    first_error = first_error.and(Err(error));
+                }
             }
         }
-        first_error
+        first_error.and(self.drop_rows(&gone, lease))
     }
 
-    fn sweep_one(&self, id: &LayerId, lease: &Lease) -> Result<(), GraphError> {
+    /// Removes what a layer has outside of the records.
+    pub(crate) fn remove_files(&self, id: &LayerId) -> Result<(), GraphError> {
         self.driver.remove(id)?;
         self.recipes.remove_file(id.as_str())?;
-        self.recipes.remove_file(&format!("{id}{NEW_RECIPE}"))?;
-        self.database.write(|transaction| layers::drop_deleted(transaction, id, lease.id()))
+        self.recipes.remove_file(&format!("{id}{NEW_RECIPE}")).map(drop)
+    }
+
+    /// Drops the rows of layers whose files are removed. The removal is brought to the disk first: a power cut that took it back, and not
+    /// the row's, would leave a folder that nobody knows.
+    pub(crate) fn drop_rows(&self, layers: &[LayerId], lease: &Lease) -> Result<(), GraphError> {
+        if layers.is_empty() {
+            return Ok(());
+        }
+        self.make_durable(self.durability_witness()?.as_ref())?;
+        // A row that a power cut brings back is one of a layer that is gone: it is dropped again.
+        self.database.write_without_sync(|transaction| {
+            layers.iter().try_for_each(|id| rows::drop_deleted(transaction, id, lease.id()))
+        })
     }
 
     /// Undoes what the lease staged: nothing of it remains. Layers that the lease does not stage any more are left alone,
     /// so a commit whose answer was lost is not undone.
     pub(crate) fn abandon(&self, staged: &[LayerId], lease: &Lease) {
-        let marked = self.database.write(|transaction| {
+        let _room = self.reserve.make_room();
+        let marked = self.database.write_without_sync(|transaction| {
             let mut marked = Vec::new();
             for id in staged {
-                let row = layers::by_id(transaction, id)?;
+                let row = rows::by_id(transaction, id)?;
                 if row.is_some_and(|row| row.is_staged_by(lease.id())) {
-                    layers::mark_deleting(transaction, id, lease.id())?;
+                    rows::mark_deleting(transaction, id, lease.id())?;
                     marked.push(id.clone());
                 }
             }

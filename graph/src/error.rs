@@ -127,6 +127,12 @@ pub enum GraphError {
         /// Who or what got in between.
         reason: String,
     },
+    /// Whoever asked for it does not want it any more.
+    #[error("{operation}: it was cancelled")]
+    Cancelled {
+        /// What was tried.
+        operation: &'static str,
+    },
     /// The database failed.
     #[error("{operation} in the store's database")]
     Database {
@@ -164,6 +170,7 @@ impl GraphError {
             | Self::SizeMismatch { .. } => ErrorKind::InvalidInput,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Driver(error) => error.kind,
+            Self::Cancelled { .. } => ErrorKind::System,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Database { source, .. } => database_kind(source),
             Self::Source { source, .. } => source_kind(source),
@@ -197,12 +204,18 @@ fn database_kind(error: &rusqlite::Error) -> ErrorKind {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => ErrorKind::NoSpace,
+        // The index of the write-ahead log cannot be made larger.
+        Some(ErrorCode::SystemIoFailure) if is_index_without_space(error) => ErrorKind::NoSpace,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ErrorKind::InUse,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupt,
         Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => ErrorKind::PermissionDenied,
         None if matches!(error, rusqlite::Error::FromSqlConversionFailure(..)) => ErrorKind::Corrupt,
         _ => ErrorKind::System,
     }
+}
+
+fn is_index_without_space(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
 }
 
 fn source_kind(error: &io::Error) -> ErrorKind {

@@ -145,11 +145,6 @@ impl Folder {
         Ok(names)
     }
 
-    /// Brings the names in this folder to the disk.
-    pub(crate) fn sync(&self) -> Result<(), GraphError> {
-        rustix::fs::fsync(&self.descriptor).map_err(|error| self.failed("sync", "", error))
-    }
-
     /// Brings the whole file system to the disk. Linux 5.8 and later answer every write that failed since this
     /// folder was opened, once for each time it is open: whoever relies on it opens the folder anew before writing.
     pub(crate) fn sync_filesystem(&self) -> Result<(), GraphError> {

@@ -22,7 +22,8 @@ impl Store {
         let mut reclaimed = Reclaimed {
             recipes: leftovers.recipes.len() as u64,
             temporary: self.inner.recover_files(true)?,
-            ..Reclaimed::default()
+            bytes: self.inner.measure_leftovers(&leftovers),
+            layers: Vec::new(),
         };
         add(&mut reclaimed, self.garbage()?);
         reclaimed.layers.extend(leftovers.abandoned);
@@ -31,9 +32,14 @@ impl Store {
     }
 
     fn reclaim(&self) -> Result<Reclaimed, GraphError> {
+        let _room = self.inner.reserve.make_room();
         let recovered = self.recover(Unknown::Remove)?;
-        let mut reclaimed =
-            Reclaimed { recipes: recovered.recipes, temporary: recovered.temporary, ..Reclaimed::default() };
+        let mut reclaimed = Reclaimed {
+            recipes: recovered.recipes,
+            temporary: recovered.temporary,
+            bytes: recovered.bytes,
+            layers: Vec::new(),
+        };
         let lease = Lease::begin(&self.inner, "garbage collection")?;
         let garbage = self.inner.database.write(|transaction| {
             lease.record(transaction)?;

@@ -58,6 +58,7 @@ impl Store {
         if force {
             self.remove_users(query)?;
         }
+        let _room = self.inner.reserve.make_room();
         let lease = Lease::begin(&self.inner, "remove image")?;
         let removed = self.inner.database.write(|transaction| {
             lease.record(transaction)?;

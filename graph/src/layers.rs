@@ -7,7 +7,7 @@ use plywood_graphdriver::{Access, Change, DriverResult, LayerId, LayerRef, Usage
 use rusqlite::Transaction;
 
 use crate::database::layers;
-use crate::import::Keeper;
+use crate::import::{Keeper, Single};
 use crate::lease::Lease;
 use crate::random::random_layer_id;
 use crate::store::Inner;
@@ -46,8 +46,9 @@ impl Store {
         progress: &dyn Progress,
     ) -> Result<LayerRecord, GraphError> {
         let lease = Lease::begin(&self.inner, "apply layer")?;
-        self.inner.database.write(|transaction| lease.record(transaction))?;
-        self.inner.import_single(&lease, parent, packed_or_plain, || Ok(()), Keeper::Pin, progress)
+        self.inner.database.write_without_sync(|transaction| lease.record(transaction))?;
+        let single = Single { lease: &lease, parent, expected: None, keeper: Keeper::Pin };
+        self.inner.import_single(&single, packed_or_plain, || Ok(()), progress)
     }
 
     /// Removes a layer made by hand.
@@ -55,6 +56,7 @@ impl Store {
     /// # Errors
     /// `InUse`, naming every user; `NotFound`.
     pub fn remove_layer(&self, id: &LayerId) -> Result<(), GraphError> {
+        let _room = self.inner.reserve.make_room();
         let lease = Lease::begin(&self.inner, "remove layer")?;
         self.inner.database.write(|transaction| {
             lease.record(transaction)?;
@@ -136,8 +138,10 @@ impl Inner {
         id: &LayerId,
         purpose: &'static str,
     ) -> Result<(Lease, Vec<LayerId>, LayerRecord), GraphError> {
+        // What is on a full disk can still be brought away.
+        let _room = self.reserve.make_room();
         let lease = Lease::begin(self, purpose)?;
-        let (parents, record) = self.database.write(|transaction| {
+        let (parents, record) = self.database.write_without_sync(|transaction| {
             let row = layers::by_id(transaction, id)?.filter(|row| !is_passing(row.record.state));
             let record = row.ok_or_else(|| not_found(id))?.record;
             lease.record(transaction)?;
@@ -212,6 +216,17 @@ pub(crate) enum Made {
     Lasting,
 }
 
+/// Refuses a layer that is damaged, or stands on one that is: its tree is not what it was.
+pub(crate) fn check_sound(transaction: &Transaction<'_>, id: &LayerId) -> Result<(), GraphError> {
+    match layers::damaged_in_chain(transaction, id)? {
+        Some(damaged) => {
+            let reason = "it was found damaged earlier".to_owned();
+            Err(GraphError::Corrupt { what: format!("layer {}", damaged.short()), reason })
+        }
+        None => Ok(()),
+    }
+}
+
 /// Holds what a snapshot is made on: a committed layer, or one that an engine sealed. Answers the snapshot's parents, nearest
 /// first.
 fn hold_base(
@@ -222,6 +237,7 @@ fn hold_base(
     if let Some(parent) = parent
         && layers::by_id(transaction, parent)?.is_some_and(|row| row.record.state == LayerState::Sealed)
     {
+        check_sound(transaction, parent)?;
         lease.hold(transaction, parent)?;
         return layers::chain(transaction, parent);
     }
@@ -245,6 +261,7 @@ pub(crate) fn hold_parent(
         );
         return Err(GraphError::Invalid { operation: "make layer", reason });
     }
+    check_sound(transaction, parent)?;
     lease.hold(transaction, parent)?;
     Ok((layers::chain(transaction, parent)?, record.chain_id))
 }

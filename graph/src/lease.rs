@@ -143,7 +143,9 @@ impl Drop for Lease {
         if self.file.is_none() {
             return;
         }
-        let row = if self.row_is_gone { Ok(()) } else { self.inner.database.write(|tx| self.drop_row(tx)) };
+        // No lease outlives the machine: where a power cut takes this back, recovery drops the row.
+        let drop_row = || self.inner.database.write_without_sync(|tx| self.drop_row(tx));
+        let row = if self.row_is_gone { Ok(()) } else { drop_row() };
         if let Err(error) = row.and_then(|()| self.inner.leases.remove_file(&self.id).map(drop)) {
             // Recovery takes care of it: the flock goes with the descriptor.
             tracing::warn!(lease = self.id, %error, "lease left behind");

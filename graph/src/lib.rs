@@ -29,9 +29,13 @@ mod rebuild;
 mod records;
 mod recovery;
 pub mod reference;
+mod repair;
 mod report;
+mod reserve;
 mod snapshots;
 mod store;
+mod verify;
+mod writers_lock;
 
 pub use chain::chain_ids;
 pub use error::GraphError;
@@ -44,8 +48,11 @@ pub use records::{
     MountTarget,
 };
 pub use reference::{InvalidReference, Reference};
+pub use repair::Originals;
 pub use report::{
-    CheckOptions, CheckReport, ContainerUsage, DiskUsage, ImageUsage, LayerUsage, Problem, Reclaimed, Removed,
+    CheckOptions, CheckReport, ContainerUsage, DiskUsage, ImageUsage, LayerUsage, Origin, Problem, Reclaimed,
+    Removed, Repaired, Unrepaired,
 };
 pub use snapshots::{LabelChange, NewSnapshot, Removal, SnapshotKind, SnapshotRecord};
 pub use store::Store;
+pub use writers_lock::Waits;

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::database::layers;
 use crate::database::mounts::{self, MountRow};
 use crate::images::found_image;
-use crate::layers::parents;
+use crate::layers::{check_sound, parents};
 use crate::lease::Lease;
 use crate::store::Inner;
 use crate::{GraphError, LayerState, MountRecord, MountTarget, Store, lookup};
@@ -97,11 +97,15 @@ impl Store {
     /// Makes a mount; answers whether it was not there before.
     fn mount_wanted(&self, wanted: &Wanted<'_>, lease: &Lease) -> Result<bool, GraphError> {
         let database = &self.inner.database;
-        let begun = database.write(|transaction| self.begin_mount(transaction, wanted, lease))?;
+        // Mounts do not outlive the machine, and neither need their rows.
+        let begun =
+            database.write_without_sync(|transaction| self.begin_mount(transaction, wanted, lease))?;
         let Begun::Staged(parents) = begun else { return Ok(false) };
         let made = self.make_mount(wanted, &parents, lease);
         if made.is_err() {
-            database.write(|transaction| self.inner.drop_mount(transaction, &wanted.record.target))?;
+            database.write_without_sync(|transaction| {
+                self.inner.drop_mount(transaction, &wanted.record.target)
+            })?;
         }
         made.map(|()| true)
     }
@@ -127,7 +131,7 @@ impl Store {
         if database.read(|transaction| mounts::all(transaction))?.is_empty() {
             return Ok(Vec::new());
         }
-        database.write(|transaction| self.inner.reconcile_mounts(transaction))
+        database.write_without_sync(|transaction| self.inner.reconcile_mounts(transaction))
     }
 
     fn wanted<'a>(
@@ -186,6 +190,11 @@ impl Store {
             let reason = format!("layer {} is {}", layer.short(), state.map_or("gone", LayerState::as_str));
             return Err(GraphError::Invalid { operation: "mount", reason });
         }
+        // A container on a damaged image can still be looked at, to save what is in it.
+        let to_save = state == Some(LayerState::Writable) && *read_only;
+        if !to_save {
+            check_sound(transaction, layer)?;
+        }
         lease.record(transaction)?;
         mounts::insert(transaction, &wanted.record, lease.id(), wanted.held)?;
         if wanted.is_default {
@@ -202,7 +211,7 @@ impl Store {
             return Ok(());
         }
         // An error here drops `mounted`, which unmounts; a crash here leaves a row that recovery completes.
-        self.inner.database.write(|transaction| {
+        self.inner.database.write_without_sync(|transaction| {
             mounts::set_lease(transaction, target, None)?;
             lease.drop_row(transaction)
         })?;
@@ -212,9 +221,10 @@ impl Store {
 
     /// Unmounts one target. A mount that is gone already is `Ok`.
     pub(crate) fn unmount_at(&self, target: &Path) -> Result<(), GraphError> {
+        let _room = self.inner.reserve.make_room();
         let lease = Lease::begin(&self.inner, "unmount")?;
         let database = &self.inner.database;
-        let there = database.write(|transaction| {
+        let there = database.write_without_sync(|transaction| {
             let Some(row) = mounts::by_target(transaction, target)? else { return Ok(false) };
             if self.inner.is_worked_on(row.lease.as_deref())? {
                 let reason = format!("another process is busy with {}", target.display());
@@ -228,10 +238,10 @@ impl Store {
             return Ok(());
         }
         if let Err(error) = detach(target) {
-            database.write(|transaction| mounts::set_lease(transaction, target, None))?;
+            database.write_without_sync(|transaction| mounts::set_lease(transaction, target, None))?;
             return Err(error);
         }
-        database.write(|transaction| self.inner.drop_mount(transaction, target))
+        database.write_without_sync(|transaction| self.inner.drop_mount(transaction, target))
     }
 }
 
@@ -268,7 +278,8 @@ fn take_down(target: &Path, lease: &Lease) -> Result<(), GraphError> {
         mount::detach_lazily(target).map_err(GraphError::io("unmount", target))?;
     }
     let inner = lease.inner();
-    inner.database.write(|transaction| inner.drop_mount(transaction, target))?;
+    let _room = inner.reserve.make_room();
+    inner.database.write_without_sync(|transaction| inner.drop_mount(transaction, target))?;
     detached
 }
 

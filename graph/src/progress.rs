@@ -68,6 +68,11 @@ pub enum Event<'a> {
 pub trait Progress: Sync {
     /// Takes one event. It is called on the threads that work, so it should be quick.
     fn report(&self, event: Event<'_>);
+
+    /// Whether the work is to end early: it then fails with `Cancelled`, and nothing of it remains. Asked often, so it should be quick.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
 }
 
 /// Nobody.

@@ -61,7 +61,7 @@ pub(crate) fn rebuild(
 }
 
 /// A failure that says nothing about the layer: no memory, no descriptors, no permission.
-fn is_of_the_system(cause: &(dyn std::error::Error + 'static)) -> bool {
+pub(crate) fn is_of_the_system(cause: &(dyn std::error::Error + 'static)) -> bool {
     use rustix::io::Errno;
     let code = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
     let passing =

@@ -11,7 +11,7 @@ use crate::{Blob, Reference};
 pub use crate::lease::LeaseGuard;
 
 /// Where a layer is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LayerState {
     /// Being made; not to be relied on.
     Staging,

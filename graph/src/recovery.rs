@@ -7,10 +7,10 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
-use plywood_graphdriver::LayerId;
+use plywood_graphdriver::{LayerId, LayerRef};
 use rusqlite::Transaction;
 
-use crate::database::layers::{self, LayerRow};
+use crate::database::layers::{self, Standing};
 use crate::database::{leases, mounts};
 use crate::delete::NEW_RECIPE;
 use crate::folder::Folder;
@@ -31,6 +31,8 @@ pub(crate) struct Leftovers {
     pub(crate) unsealed: Vec<LayerId>,
     /// Recipes that no layer has, by file name.
     pub(crate) recipes: Vec<String>,
+    /// Leases that have a row, and no owner that lives.
+    pub(crate) dead_leases: Vec<String>,
     /// Rows of settled layers that the driver's list lacks.
     pub(crate) missing: Vec<LayerId>,
     /// The driver has no layer at all: perhaps the file system that its folder is on is not mounted.
@@ -51,6 +53,8 @@ pub(crate) enum Unknown {
 #[derive(Debug, Default)]
 pub(crate) struct Recovered {
     pub(crate) layers: Vec<LayerId>,
+    /// Bytes of those layers, where somebody asked for them to go.
+    pub(crate) bytes: u64,
     pub(crate) recipes: u64,
     pub(crate) temporary: u64,
 }
@@ -58,11 +62,18 @@ pub(crate) struct Recovered {
 impl Store {
     /// Recovers. What fails to be removed stays for the next time, and does not keep the store from being used.
     pub(crate) fn recover(&self, unknown: Unknown) -> Result<Recovered, GraphError> {
-        let lease = Lease::begin(&self.inner, "recovery")?;
+        let _room = self.inner.reserve.make_room();
         let leftovers = self.inner.leftovers()?;
         let mut recovered = Recovered { layers: leftovers.abandoned.clone(), ..Recovered::default() };
-        self.inner.reap_abandoned(&leftovers.abandoned, &lease)?;
-        self.inner.finish_sealing(&leftovers.unsealed, &lease)?;
+        if unknown == Unknown::Remove {
+            recovered.bytes = self.inner.measure_leftovers(&leftovers);
+        }
+        // Nothing is written to a store in which nothing is left over: whoever only looks at one makes nobody wait.
+        if leftovers.has_dead_rows() {
+            let lease = Lease::begin(&self.inner, "recovery")?;
+            self.inner.reap_abandoned(&leftovers.abandoned, &lease)?;
+            self.inner.finish_sealing(&leftovers.unsealed, &lease)?;
+        }
         if leftovers.unknown.is_empty() || unknown == Unknown::Remove {
             self.remove_unknown(&leftovers, &mut recovered)?;
         } else {
@@ -102,31 +113,42 @@ impl Store {
     }
 }
 
+impl Leftovers {
+    /// Whether there are rows of processes that ended.
+    fn has_dead_rows(&self) -> bool {
+        !(self.abandoned.is_empty() && self.unsealed.is_empty() && self.dead_leases.is_empty())
+    }
+}
+
 impl Inner {
     /// Finds what is left over, and changes nothing.
     pub(crate) fn leftovers(&self) -> Result<Leftovers, GraphError> {
         // The lists come before the rows: see the head of this file.
         let listed: HashSet<LayerId> = self.driver.layers()?.into_iter().collect();
         let recipes = self.recipes.names()?;
-        let rows = self.database.read(|transaction| layers::all(transaction))?;
-        let rows: HashMap<LayerId, LayerRow> =
-            rows.into_iter().map(|row| (row.record.id.clone(), row)).collect();
+        let (rows, lease_ids) = self
+            .database
+            .read(|transaction| Ok((layers::standings(transaction)?, leases::all(transaction)?)))?;
         let mut leftovers = Leftovers::default();
+        for id in lease_ids {
+            if !self.is_alive(&id)? {
+                leftovers.dead_leases.push(id);
+            }
+        }
         leftovers.recipes.extend(recipes.into_iter().filter(|name| is_left_over(name, &rows)));
-        for row in rows.values().filter(|row| is_passing(row.record.state)) {
+        for (id, row) in rows.iter().filter(|(_, row)| is_passing(row.state)) {
             if !self.is_worked_on(row.lease.as_deref())? {
-                leftovers.abandoned.push(row.record.id.clone());
+                leftovers.abandoned.push(id.clone());
             }
         }
-        for row in rows.values().filter(|row| row.lease.is_some() && is_sealing(row.record.state)) {
+        for (id, row) in rows.iter().filter(|(_, row)| row.lease.is_some() && is_sealing(row.state)) {
             if !self.is_worked_on(row.lease.as_deref())? {
-                leftovers.unsealed.push(row.record.id.clone());
+                leftovers.unsealed.push(id.clone());
             }
         }
-        let settled =
-            |row: &&LayerRow| !is_passing(row.record.state) && row.record.state != LayerState::Damaged;
-        let lacking = rows.values().filter(settled).filter(|row| !listed.contains(&row.record.id));
-        leftovers.missing.extend(lacking.map(|row| row.record.id.clone()));
+        let settled = |row: &Standing| !is_passing(row.state) && row.state != LayerState::Damaged;
+        let lacking = rows.iter().filter(|(id, row)| settled(row) && !listed.contains(*id));
+        leftovers.missing.extend(lacking.map(|(id, _)| id.clone()));
         leftovers.driver_is_empty = listed.is_empty();
         leftovers.unknown.extend(listed.into_iter().filter(|id| !rows.contains_key(id)));
         if !leftovers.missing.is_empty() {
@@ -137,9 +159,18 @@ impl Inner {
         Ok(leftovers)
     }
 
+    /// Bytes that layers without a size on record take. What cannot be measured, as half-made ones cannot everywhere, counts nothing.
+    pub(crate) fn measure_leftovers(&self, leftovers: &Leftovers) -> u64 {
+        let all = leftovers.abandoned.iter().chain(&leftovers.unknown);
+        let bytes =
+            |id: &LayerId| self.driver.usage(LayerRef::new(id, &[])).map_or(0, |usage| usage.size_bytes);
+        all.map(bytes).sum()
+    }
+
     /// Takes abandoned layers over, and removes them. Another process may have been quicker.
     fn reap_abandoned(&self, abandoned: &[LayerId], lease: &Lease) -> Result<(), GraphError> {
-        let mine = self.database.write(|transaction| {
+        // A power cut that takes this back leaves what it found.
+        let mine = self.database.write_without_sync(|transaction| {
             lease.record(transaction)?;
             self.drop_dead_leases(transaction)?;
             let mut mine = Vec::new();
@@ -185,7 +216,9 @@ impl Inner {
 
     /// Brings records and mounts together, and takes down what is mounted at the store's own folders without a record.
     fn recover_mounts(&self) -> Result<(), GraphError> {
-        self.database.write(|transaction| self.reconcile_mounts(transaction))?;
+        if !self.database.read(|transaction| mounts::all(transaction))?.is_empty() {
+            self.database.write_without_sync(|transaction| self.reconcile_mounts(transaction))?;
+        }
         let names = self.mount_points.names()?;
         if names.is_empty() {
             return Ok(());
@@ -202,7 +235,7 @@ impl Inner {
                 tracing::warn!(%error, "a mount that no record knows stays");
             }
         }
-        self.database.write(|transaction| {
+        self.database.write_without_sync(|transaction| {
             for target in &targets {
                 if mounts::by_target(transaction, target)?.is_none() {
                     self.remove_mount_point(target);
@@ -236,11 +269,11 @@ fn remove_unlocked(folder: &Folder, dry_run: bool) -> Result<u64, GraphError> {
 }
 
 /// Whether a file in the recipes' folder belongs to no layer, or is a new recipe that settling left of one that is settled.
-fn is_left_over(name: &str, rows: &HashMap<LayerId, LayerRow>) -> bool {
+fn is_left_over(name: &str, rows: &HashMap<LayerId, Standing>) -> bool {
     let (stem, is_new) = match name.strip_suffix(NEW_RECIPE) {
         Some(stem) => (stem, true),
         None => (name, false),
     };
     let row = stem.parse::<LayerId>().ok().and_then(|id| rows.get(&id));
-    row.is_none_or(|row| is_new && !is_passing(row.record.state))
+    row.is_none_or(|row| is_new && !is_passing(row.state))
 }

@@ -24,7 +24,7 @@ pub struct Removed {
 pub struct Reclaimed {
     /// Layers that nothing needs, and those on disk that no record knows.
     pub layers: Vec<LayerId>,
-    /// Bytes of the layers whose size is on record.
+    /// Bytes of these layers, as recorded or measured.
     pub bytes: u64,
     /// Recipes without a layer.
     pub recipes: u64,
@@ -84,6 +84,20 @@ pub enum Problem {
         /// The layer.
         layer: LayerId,
     },
+    /// An image does not have the layers that its config names.
+    ImageInconsistent {
+        /// The image.
+        image: Digest,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The layer of a container is missing or damaged.
+    ContainerIncomplete {
+        /// The container's name.
+        name: String,
+        /// Its layer.
+        layer: LayerId,
+    },
     /// A snapshot's layer is missing, damaged, or not on that of the snapshot's parent.
     SnapshotIncomplete {
         /// The snapshot's key.
@@ -110,12 +124,57 @@ impl fmt::Display for Problem {
             Self::ImageIncomplete { image, layer } => {
                 write!(formatter, "image {image} lacks its layer {layer}")
             }
+            Self::ImageInconsistent { image, reason } => write!(formatter, "image {image}: {reason}"),
+            Self::ContainerIncomplete { name, layer } => {
+                write!(formatter, "container {name} lacks its layer {layer}")
+            }
             Self::SnapshotIncomplete { key, layer } => {
                 write!(formatter, "snapshot {key} lacks its layer {layer}")
             }
             Self::MountGone { target } => write!(formatter, "nothing is mounted at {}", target.display()),
         }
     }
+}
+
+/// Where the bytes of a layer were had from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Its own files, or those of another layer with the same tar.
+    OwnFiles,
+    /// A folder of the driver that was in no record.
+    UnknownFolder,
+    /// The source that was named.
+    Source,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::OwnFiles => "the store's own files",
+            Self::UnknownFolder => "a folder that was in no record",
+            Self::Source => "the source",
+        })
+    }
+}
+
+/// Something that a repair could not restore: it stays marked, and nothing can be made on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unrepaired {
+    /// What it is, in words.
+    pub what: String,
+    /// Why not.
+    pub reason: String,
+}
+
+/// What a repair did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Repaired {
+    /// The layers that were made anew, and where their bytes are from.
+    pub restored: Vec<(LayerId, Origin)>,
+    /// The damaged ones whose places they took, and which are gone.
+    pub replaced: Vec<LayerId>,
+    /// What could not be restored.
+    pub unrepaired: Vec<Unrepaired>,
 }
 
 /// What a check went through.

@@ -13,7 +13,8 @@ use crate::folder::Folder;
 use crate::lease::SpareLeases;
 use crate::random::random_hex;
 use crate::recovery::Unknown;
-use crate::{Durability, GraphError, StoreOptions, lease};
+use crate::reserve::Reserve;
+use crate::{Durability, GraphError, StoreOptions, Waits, lease};
 
 /// A store of layers, images and containers. Every method takes `&self`, from any thread; a clone is the same store, and
 /// any number of processes may have one open at once.
@@ -32,6 +33,8 @@ pub(crate) struct Inner {
     pub(crate) mount_points: Folder,
     pub(crate) temporary: Folder,
     pub(crate) database: Database,
+    /// After the database, which is closed first.
+    pub(crate) reserve: Reserve,
     pub(crate) driver: Box<dyn GraphDriver>,
     pub(crate) options: StoreOptions,
 }
@@ -60,7 +63,10 @@ impl Store {
         options: StoreOptions,
     ) -> Result<Self, GraphError> {
         let root = Folder::create_root(root)?;
+        let reserve = Reserve::open(&root);
+        let room = reserve.make_room();
         let database = Database::open(&root, driver.name(), options.durability)?;
+        drop(room);
         let inner = Inner {
             recipes: root.child("recipes")?,
             leases: root.child("leases")?,
@@ -68,12 +74,14 @@ impl Store {
             mount_points: root.child("mnt")?,
             temporary: root.child("tmp")?,
             root,
+            reserve,
             database,
             driver,
             options,
         };
         let store = Self { inner: Arc::new(inner) };
         store.recover(Unknown::Keep)?;
+        store.inner.reserve.fill();
         Ok(store)
     }
 
@@ -87,6 +95,12 @@ impl Store {
     #[must_use]
     pub fn root(&self) -> &Path {
         self.inner.root.path()
+    }
+
+    /// How long writers of this process waited for those of others, and for each other.
+    #[must_use]
+    pub fn waits(&self) -> Waits {
+        self.inner.database.waits()
     }
 
     /// The time, from the clock that the store was opened with.
@@ -133,13 +147,11 @@ impl Inner {
         }
     }
 
-    /// Brings everything written so far to the disk: contents first, then the names. Only after this may it be
-    /// committed.
+    /// Brings everything written so far to the disk, contents and names (`syncfs(2)`: "all pending modifications to file system
+    /// metadata and cached file data"; a further fsync of a folder would wait for nothing). Only after this may it be committed.
+    #[allow(clippy::unused_self, reason = "it is the store's files that are meant")]
     pub(crate) fn make_durable(&self, witness: Option<&Folder>) -> Result<(), GraphError> {
-        let Some(witness) = witness else { return Ok(()) };
-        witness.sync_filesystem()?;
-        self.recipes.sync()?;
-        self.root.sync()
+        witness.map_or(Ok(()), Folder::sync_filesystem)
     }
 
     /// Opens the recipe of a layer.

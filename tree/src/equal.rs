@@ -40,6 +40,14 @@ pub struct Side<'a> {
 /// # Errors
 /// Those of reading the trees.
 pub fn equal(one: Side<'_>, other: Side<'_>) -> DriverResult<bool> {
+    Ok(first_difference(one, other)?.is_none())
+}
+
+/// As [`equal`], and answers where the first difference is: a path in the layer, empty for its root; `None` where there is none.
+///
+/// # Errors
+/// Those of reading the trees.
+pub fn first_difference(one: Side<'_>, other: Side<'_>) -> DriverResult<Option<Vec<u8>>> {
     let since = |made: SystemTime| {
         let since = made.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         // The clock that stamps files ticks more coarsely than the other, by up to 10 ms (CONFIG_HZ=100).
@@ -54,12 +62,14 @@ pub fn equal(one: Side<'_>, other: Side<'_>) -> DriverResult<bool> {
         other_since: since(other.made),
         linked: HashMap::new(),
         linked_back: HashMap::new(),
+        differs: None,
     };
     let (root, other_root) = (Node::itself(one.root), Node::itself(other.root));
     let (stat, other_stat) =
         (root.stat().attempt("look up", b"")?, other_root.stat().attempt("look up", b"")?);
-    Ok(comparison.folders_alike(root, &stat, other_root, &other_stat).attempt("compare", b"")?
-        && comparison.content(one.root, other.root, b"")?)
+    let alike = comparison.folders_alike(root, &stat, other_root, &other_stat).attempt("compare", b"")?
+        && comparison.content(one.root, other.root, b"")?;
+    Ok((!alike).then(|| comparison.differs.unwrap_or_default()))
 }
 
 /// An inode.
@@ -71,6 +81,8 @@ struct Comparison {
     /// Inodes with several names, and what each is in the other tree.
     linked: HashMap<Inode, Inode>,
     linked_back: HashMap<Inode, Inode>,
+    /// Where the first difference is.
+    differs: Option<Vec<u8>>,
 }
 
 impl Comparison {
@@ -80,12 +92,18 @@ impl Comparison {
             (open_folder(one, b"").attempt("open", shown)?, open_folder(other, b"").attempt("open", shown)?);
         let _permit = folder::Permit::hold(held.as_fd()).attempt("open", shown)?;
         let names = folder::sorted_names(held.as_fd()).attempt("list", shown)?;
-        if names != folder::sorted_names(other_held.as_fd()).attempt("list", shown)? {
+        let other_names = folder::sorted_names(other_held.as_fd()).attempt("list", shown)?;
+        if names != other_names {
+            let lacks = |names: &[Vec<u8>], name: &&Vec<u8>| names.binary_search(*name).is_err();
+            let more = names.iter().find(|name| lacks(&other_names, name));
+            let odd = more.or_else(|| other_names.iter().find(|name| lacks(&names, name)));
+            self.differs.get_or_insert_with(|| odd.map_or_else(Vec::new, |name| path::join(shown, name)));
             return Ok(false);
         }
         for name in names {
             let at = path::join(shown, &name);
             if !self.alike(Node::new(&held, &name), Node::new(&other_held, &name), &at)? {
+                self.differs.get_or_insert(at);
                 return Ok(false);
             }
         }

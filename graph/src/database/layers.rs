@@ -1,5 +1,6 @@
 //! Rows of layers.
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use plywood_archive::digest::Digest;
@@ -24,6 +25,13 @@ impl LayerRow {
     pub(crate) fn is_staged_by(&self, lease: &str) -> bool {
         self.record.state == LayerState::Staging && self.lease.as_deref() == Some(lease)
     }
+}
+
+/// Where a layer is in its life, and who works on it: all that recovery asks of most rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    pub(crate) state: LayerState,
+    pub(crate) lease: Option<String>,
 }
 
 /// What a commit adds to a layer in staging.
@@ -67,9 +75,6 @@ impl LayerState {
 }
 
 fn layer_row(row: &Row<'_>) -> rusqlite::Result<LayerRow> {
-    let state: String = row.get(8)?;
-    let state = LayerState::from_stored(&state)
-        .ok_or_else(|| rusqlite::Error::InvalidColumnType(8, state, rusqlite::types::Type::Text))?;
     let packed = match parsed_or_null(row, 6)? {
         Some(digest) => Some(Blob { digest, size_bytes: count(row, 7)? }),
         None => None,
@@ -82,11 +87,18 @@ fn layer_row(row: &Row<'_>) -> rusqlite::Result<LayerRow> {
         size_bytes: count(row, 4)?,
         inodes: count(row, 5)?,
         packed,
-        state,
+        state: parsed_state(row, 8)?,
         pinned: row.get(10)?,
         created: time(row, 9)?,
     };
     Ok(LayerRow { record, lease: row.get(11)? })
+}
+
+fn parsed_state(row: &Row<'_>, index: usize) -> rusqlite::Result<LayerState> {
+    let text = row.get_ref(index)?.as_str()?;
+    LayerState::from_stored(text).ok_or_else(|| {
+        rusqlite::Error::InvalidColumnType(index, text.to_owned(), rusqlite::types::Type::Text)
+    })
 }
 
 fn select(
@@ -103,7 +115,20 @@ fn select(
 
 /// All rows, oldest first.
 pub(crate) fn all(connection: &Connection) -> Result<Vec<LayerRow>, GraphError> {
-    select(connection, "ORDER BY created, rowid", [])
+    // The table is read in the order of its row ids; sorting there would carry whole rows through SQLite's sorter.
+    let mut rows = select(connection, "", [])?;
+    rows.sort_by_key(|row| row.record.created);
+    Ok(rows)
+}
+
+/// All layers, with the little that recovery asks of most.
+pub(crate) fn standings(connection: &Connection) -> Result<HashMap<LayerId, Standing>, GraphError> {
+    let failed = GraphError::database("read layers");
+    let mut statement = connection.prepare_cached("SELECT id, state, lease FROM layers").map_err(&failed)?;
+    let standing =
+        |row: &Row<'_>| Ok((parsed(row, 0)?, Standing { state: parsed_state(row, 1)?, lease: row.get(2)? }));
+    let rows = statement.query_map([], standing).map_err(&failed)?;
+    rows.collect::<Result<HashMap<_, _>, _>>().map_err(&failed)
 }
 
 /// The row of one layer.
@@ -143,6 +168,33 @@ pub(crate) fn chain(connection: &Connection, id: &LayerId) -> Result<Vec<LayerId
     let mut statement = connection.prepare_cached(text).map_err(&failed)?;
     let rows = statement.query_map([id.as_str()], |row| parsed(row, 0)).map_err(&failed)?;
     rows.collect::<Result<Vec<_>, _>>().map_err(&failed)
+}
+
+/// The nearest layer that is damaged, of a layer and those it stands on.
+pub(crate) fn damaged_in_chain(connection: &Connection, id: &LayerId) -> Result<Option<LayerId>, GraphError> {
+    for id in chain(connection, id)? {
+        if by_id(connection, &id)?.is_some_and(|row| row.record.state == LayerState::Damaged) {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+/// The layers with that diff id whose files are there or were: a tar that one of them lacks may be had from another.
+pub(crate) fn by_diff_id(connection: &Connection, diff_id: &Digest) -> Result<Vec<LayerRecord>, GraphError> {
+    let condition = "WHERE diff_id = ?1 AND state IN ('committed', 'damaged') ORDER BY state, rowid";
+    Ok(select(connection, condition, [diff_id.to_string()])?.into_iter().map(|row| row.record).collect())
+}
+
+/// Puts back the row of a container's layer that is there: writable, on `parent`.
+pub(crate) fn insert_writable(
+    connection: &Connection,
+    id: &LayerId,
+    parent: Option<&LayerId>,
+    now: SystemTime,
+) -> Result<(), GraphError> {
+    let text = "INSERT INTO layers (id, parent, state, created) VALUES (?1, ?2, 'writable', ?3)";
+    change(connection, text, params![id.as_str(), parent.map(LayerId::as_str), stored_time(now)]).map(drop)
 }
 
 /// Adds a layer in staging, which `lease` works on. Its chain id is set where it is known beforehand.
@@ -248,11 +300,25 @@ pub(crate) fn replace_damaged(
     id: &LayerId,
 ) -> Result<(), GraphError> {
     let damaged = "(SELECT id FROM layers WHERE chain_id = ?1 AND state = 'damaged')";
-    for (table, column) in [("image_layers", "layer"), ("images", "top_layer"), ("layers", "parent")] {
-        let text = format!("UPDATE {table} SET {column} = ?2 WHERE {column} IN {damaged}");
+    let uses = [
+        ("image_layers", "layer"),
+        ("images", "top_layer"),
+        ("layers", "parent"),
+        ("snapshots", "layer"),
+        ("pins", "layer"),
+    ];
+    for (table, column) in uses {
+        // Of two damaged ones that were both pinned, one pin is enough.
+        let text = format!("UPDATE OR REPLACE {table} SET {column} = ?2 WHERE {column} IN {damaged}");
         change(connection, &text, params![chain_id.to_string(), id.as_str()])?;
     }
-    Ok(())
+    // What was made anew from its own files came without the blob that it once was.
+    let text = format!(
+        "UPDATE layers SET (packed_digest, packed_size) =
+            (SELECT packed_digest, packed_size FROM layers WHERE id IN {damaged} AND packed_digest IS NOT NULL)
+        WHERE id = ?2 AND packed_digest IS NULL"
+    );
+    change(connection, &text, params![chain_id.to_string(), id.as_str()]).map(drop)
 }
 
 /// Marks a layer as being deleted by `lease`. It lets go of its parent with that.

@@ -1,4 +1,4 @@
-//! The database: one connection behind a mutex, a flock before every write, and short transactions only.
+//! The database: one connection behind a mutex, the writers' lock before every write, and short transactions only.
 
 pub(crate) mod containers;
 pub(crate) mod images;
@@ -10,48 +10,55 @@ mod row;
 mod schema;
 pub(crate) mod snapshots;
 
-use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{Mode, OFlags};
 
 use crate::folder::Folder;
+use crate::reserve::{Reserve, is_full};
+use crate::writers_lock::{Waits, WritersLock};
 use crate::{Durability, GraphError};
 
 /// The database's name in the store's root.
 const FILE: &str = "plywood.db";
 /// The name of the database's write-ahead log (`sqlite.org/wal.html`, section 4).
 const LOG: &str = "plywood.db-wal";
-/// The writers' lock's name in the store's root.
-const LOCK: &str = "lock";
-/// Only a reader that meets the end of another's write-ahead log waits this long; writers queue at the flock, which
-/// wakes them in turn where `SQLite` would sleep and try again.
+/// Nobody waits for `SQLite`'s own locks but programs that are not Plywood: writers, openers and closers queue at the
+/// writers' lock, and readers of a write-ahead log wait for nobody.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pages in the write-ahead log after which a commit brings it into the database: a megabyte. Whoever opens the store after a crash reads it.
+const CHECKPOINT_PAGES: u32 = 256;
 
 /// The open database.
 #[derive(Debug)]
 pub(crate) struct Database {
     connection: Mutex<Connection>,
     durability: Durability,
-    lock: File,
-    lock_path: std::path::PathBuf,
-    log_path: std::path::PathBuf,
+    lock: WritersLock,
+    log_path: PathBuf,
 }
 
 impl Database {
     /// Opens the database in `root`, makes or migrates it, and compares the driver's name with the one on record.
     pub(crate) fn open(root: &Folder, driver: &str, durability: Durability) -> Result<Self, GraphError> {
-        let lock = root.open_or_create(LOCK)?;
-        let lock_path = root.path().join(LOCK);
-        let held = WritersLock::take(&lock, &lock_path)?;
-        let mut connection = connect(&root.path().join(FILE), durability)?;
-        schema::migrate(&mut connection, driver)?;
+        let lock = WritersLock::open(root)?;
+        let held = lock.take()?;
+        let opened = connect(&root.path().join(FILE), durability).and_then(|mut connection| {
+            schema::migrate(&mut connection, driver)?;
+            Ok(connection)
+        });
+        let connection = opened.map_err(|error| in_plain_words(error, root))?;
         drop(held);
         let log_path = root.path().join(LOG);
-        Ok(Self { connection: Mutex::new(connection), durability, lock, lock_path, log_path })
+        Ok(Self { connection: Mutex::new(connection), durability, lock, log_path })
+    }
+
+    /// How long the writers of this process waited for their turn.
+    pub(crate) fn waits(&self) -> Waits {
+        self.lock.waits()
     }
 
     /// Runs `body` on one consistent view of the records.
@@ -70,7 +77,8 @@ impl Database {
         &self,
         body: impl FnOnce(&Transaction<'_>) -> Result<T, GraphError>,
     ) -> Result<T, GraphError> {
-        self.write_on(&mut self.connection(), body)
+        let _held = self.lock.take()?;
+        write_on(&mut self.connection(), body)
     }
 
     /// As [`write`](Self::write), without waiting for the disk: a power cut may take back what was done, and all that was done before is
@@ -79,16 +87,17 @@ impl Database {
         &self,
         body: impl FnOnce(&Transaction<'_>) -> Result<T, GraphError>,
     ) -> Result<T, GraphError> {
+        let _held = self.lock.take()?;
         let mut connection = self.connection();
         if self.durability == Durability::None {
-            return self.write_on(&mut connection, body);
+            return write_on(&mut connection, body);
         }
         let set = |connection: &Connection, synchronous: &str| {
             let failed = GraphError::database("choose how to write");
             connection.pragma_update(None, "synchronous", synchronous).map_err(failed)
         };
         set(&connection, "NORMAL")?;
-        let answer = self.write_on(&mut connection, body);
+        let answer = write_on(&mut connection, body);
         set(&connection, "FULL")?;
         answer
     }
@@ -107,47 +116,33 @@ impl Database {
         }
     }
 
-    fn write_on<T>(
-        &self,
-        connection: &mut Connection,
-        body: impl FnOnce(&Transaction<'_>) -> Result<T, GraphError>,
-    ) -> Result<T, GraphError> {
-        let _held = WritersLock::take(&self.lock, &self.lock_path)?;
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(GraphError::database("begin writing"))?;
-        let answer = body(&transaction)?;
-        transaction.commit().map_err(GraphError::database("commit"))?;
-        Ok(answer)
-    }
-
     /// A thread that panicked in a transaction left none behind: dropping it rolled it back.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The writers' flock, held until dropped.
-struct WritersLock<'a>(&'a File);
-
-impl<'a> WritersLock<'a> {
-    fn take(lock: &'a File, path: &Path) -> Result<Self, GraphError> {
-        loop {
-            match flock(lock, FlockOperation::LockExclusive) {
-                Ok(()) => return Ok(Self(lock)),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(GraphError::io("lock", path)(error)),
-            }
+impl Drop for Database {
+    /// The last one to close brings the write-ahead log into the database, and whoever opens it meanwhile waits at the writers' lock.
+    fn drop(&mut self) {
+        match self.lock.take() {
+            // The fields are dropped in their order: first the connection, then the lock with its files.
+            Ok(held) => held.keep_until_closed(),
+            Err(error) => tracing::warn!(%error, "the database is closed without the writers' lock"),
         }
     }
 }
 
-impl Drop for WritersLock<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = flock(self.0, FlockOperation::Unlock) {
-            tracing::error!(%error, "the writers' lock cannot be given back");
-        }
-    }
+fn write_on<T>(
+    connection: &mut Connection,
+    body: impl FnOnce(&Transaction<'_>) -> Result<T, GraphError>,
+) -> Result<T, GraphError> {
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(GraphError::database("begin writing"))?;
+    let answer = body(&transaction)?;
+    transaction.commit().map_err(GraphError::database("commit"))?;
+    Ok(answer)
 }
 
 fn connect(path: &Path, durability: Durability) -> Result<Connection, GraphError> {
@@ -161,6 +156,9 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, GraphError
     connection.pragma_update(None, "journal_mode", "WAL").map_err(&failed)?;
     let synchronous = if durability == Durability::Full { "FULL" } else { "OFF" };
     connection.pragma_update(None, "synchronous", synchronous).map_err(&failed)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(&failed)?;
+    // Nothing of a transaction goes into files elsewhere, whose disk may be full.
+    connection.pragma_update(None, "temp_store", "MEMORY").map_err(&failed)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(&failed)?;
     connection.set_prepared_statement_cache_capacity(128);
     Ok(connection)
@@ -182,15 +180,40 @@ pub(crate) fn recorded_driver(root: &Path) -> Result<Option<String>, GraphError>
         Err(error) => return Err(GraphError::io("look at", path)(error)),
         Ok(_) => {}
     }
+    let root = Folder::open(root)?;
+    let reserve = Reserve::existing(root.path());
+    let _room = reserve.make_room();
+    read_driver(&path).map_err(|error| in_plain_words(error, &root))
+}
+
+fn read_driver(path: &Path) -> Result<Option<String>, GraphError> {
     let failed = GraphError::database("read the driver's name");
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let connection = open_at_real_path(&path, flags)?;
+    let connection = open_at_real_path(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(&failed)?;
     if schema::version(&connection)? == 0 {
         return Ok(None);
     }
     schema::recorded_driver(&connection).optional().map_err(failed)
+}
+
+/// `SQLite` says of a full disk, where its files cannot be made or made larger, only that they cannot.
+fn in_plain_words(error: GraphError, root: &Folder) -> GraphError {
+    use rusqlite::ErrorCode;
+    let of_files = |source: &rusqlite::Error| {
+        matches!(
+            source.sqlite_error_code(),
+            Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure | ErrorCode::ReadOnly)
+        )
+    };
+    match &error {
+        GraphError::Database { operation, source } if of_files(source) && is_full(root) => {
+            let source = rustix::io::Errno::NOSPC.into();
+            GraphError::Io { operation, path: root.path().join(FILE), source }
+        }
+        _ => error,
+    }
 }
 
 /// Reads the whole database for damage that `SQLite` itself can find; empty where there is none.
@@ -200,5 +223,17 @@ pub(crate) fn integrity(transaction: &Transaction<'_>) -> Result<Vec<String>, Gr
     let lines = statement.query_map([], |row| row.get::<_, String>(0)).map_err(&failed)?;
     let mut found = lines.collect::<Result<Vec<_>, _>>().map_err(&failed)?;
     found.retain(|line| line != "ok");
+    let mut statement = transaction.prepare("PRAGMA foreign_key_check").map_err(&failed)?;
+    let broken = statement
+        .query_map([], |row| {
+            Ok(format!(
+                "a row of '{}' refers to one of '{}' that is gone",
+                row.get::<_, String>(0)?,
+                row.get::<_, String>(2)?
+            ))
+        })
+        .map_err(&failed)?;
+    found.extend(broken.collect::<Result<Vec<_>, _>>().map_err(&failed)?);
+    found.dedup();
     Ok(found)
 }

@@ -12,8 +12,9 @@ pub(super) fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
 where
     T: FromStr<Err: Error + Send + Sync + 'static>,
 {
-    let text: String = row.get(column)?;
-    text.parse()
+    row.get_ref(column)?
+        .as_str()?
+        .parse()
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }
 

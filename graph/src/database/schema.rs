@@ -25,6 +25,9 @@ pub(super) fn recorded_driver(connection: &Connection) -> rusqlite::Result<Strin
 /// holds the writers' lock.
 pub(super) fn migrate(connection: &mut Connection, driver: &str) -> Result<(), GraphError> {
     let failed = GraphError::database("migrate");
+    if version(connection)? == MIGRATIONS.len() {
+        return same_driver(&recorded_driver(connection).map_err(&failed)?, driver);
+    }
     // Tables that others refer to are made anew, which only works without foreign keys; the pragma has no effect in a transaction.
     connection.pragma_update(None, "foreign_keys", false).map_err(&failed)?;
     let migrated = migrate_all(connection, driver);
@@ -52,11 +55,15 @@ fn migrate_all(connection: &mut Connection, driver: &str) -> Result<(), GraphErr
     }
     let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     transaction.pragma_update(None, "user_version", newest).map_err(&failed)?;
-    let recorded = recorded_driver(&transaction).map_err(&failed)?;
-    if recorded != driver {
-        return Err(GraphError::Invalid { operation: "open store", reason: other_driver(&recorded, driver) });
-    }
+    same_driver(&recorded_driver(&transaction).map_err(&failed)?, driver)?;
     transaction.commit().map_err(&failed)
+}
+
+fn same_driver(recorded: &str, driver: &str) -> Result<(), GraphError> {
+    if recorded == driver {
+        return Ok(());
+    }
+    Err(GraphError::Invalid { operation: "open store", reason: other_driver(recorded, driver) })
 }
 
 /// What foreign keys would have refused meanwhile.

@@ -14,8 +14,8 @@ use crate::{Event, GraphError, LayerState};
 
 /// Waiting begins with short pauses: most layers are small.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
-/// Nobody notices a quarter of a second at the end of a large layer.
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// Nobody notices so much at the end of a large layer, and ten who wait look 250 times a second in all.
+const LONGEST_PAUSE: Duration = Duration::from_millis(40);
 
 /// What came of looking at one layer.
 #[derive(Debug)]
@@ -79,6 +79,9 @@ impl Import<'_> {
     pub(super) fn wait_for(&mut self, index: usize) -> Result<Claim, GraphError> {
         let mut pause = FIRST_PAUSE;
         while let Slot::Awaited(awaited) = &self.slots[index] {
+            if self.progress.is_cancelled() {
+                return Err(super::cancelled());
+            }
             if self.is_still_staged(awaited)? {
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(LONGEST_PAUSE);

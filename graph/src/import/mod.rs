@@ -25,8 +25,8 @@ use crate::lease::Lease;
 use crate::store::Inner;
 use crate::{Event, GraphError, ImagePlan, Imported, LayerSource, PlannedLayer, Progress, Store, chain_ids};
 use claim::Claim;
-pub(crate) use plan::config_matches;
-pub(crate) use single::Keeper;
+pub(crate) use plan::{config_matches, diff_ids_of};
+pub(crate) use single::{Keeper, Single};
 pub(crate) use unpack::{Announced, Unpacked, any_cause};
 
 /// Each beginning anew takes that another process failed and a third was quicker; so often it is no chance any more.
@@ -94,8 +94,12 @@ impl Store {
         }
         for _ in 0..BEGINNINGS {
             let import = Import::begin(&self.inner, plan, source, progress)?;
-            if let Attempt::Done(imported) = import.run()? {
-                return Ok(imported);
+            match import.run() {
+                Ok(Attempt::Done(imported)) => return Ok(imported),
+                Ok(Attempt::BeginAnew) => {}
+                // What stopping makes of the layers under way is no reason.
+                Err(_) if progress.is_cancelled() => return Err(cancelled()),
+                Err(error) => return Err(error),
             }
         }
         let reason = "other imports of the same layers kept failing".to_owned();
@@ -140,6 +144,9 @@ impl<'a> Import<'a> {
             self.unpack_at_once()?;
         }
         for index in 0..self.slots.len() {
+            if self.progress.is_cancelled() {
+                return Err(cancelled());
+            }
             if let Claim::BeginAnew = self.wait_for(index)? {
                 return Ok(Attempt::BeginAnew);
             }
@@ -249,6 +256,10 @@ impl<'a> Import<'a> {
         let layers_reused = self.slots.len() - layers_unpacked;
         Imported { image: self.image, layers_unpacked, layers_reused, skipped }
     }
+}
+
+fn cancelled() -> GraphError {
+    GraphError::Cancelled { operation: "import image" }
 }
 
 /// Layers that were unpacked, or the first error.

@@ -49,6 +49,16 @@ pub(crate) fn config_matches(
     }
 }
 
+/// The diff ids that an image's config names, bottom-up.
+pub(crate) fn diff_ids_of(config: &[u8]) -> Result<Vec<Digest>, String> {
+    let parsed: Config =
+        serde_json::from_slice(config).map_err(|error| format!("its config is not valid: {error}"))?;
+    let texts = parsed.rootfs.map(|rootfs| rootfs.diff_ids).unwrap_or_default();
+    let parse =
+        |text: &String| text.parse::<Digest>().map_err(|error| format!("its config is not valid: {error}"));
+    texts.iter().map(parse).collect()
+}
+
 impl Store {
     /// The short way: the image is there, complete and with the same manifest, and only gets the names.
     pub(super) fn import_present(

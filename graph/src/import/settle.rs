@@ -13,7 +13,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 
 impl Inner {
     /// Seals a layer; its parents are sealed.
-    pub(super) fn seal(&self, layer: LayerRef<'_>) -> Result<(), GraphError> {
+    pub(crate) fn seal(&self, layer: LayerRef<'_>) -> Result<(), GraphError> {
         let mut resettling = Resettling { inner: self, layer, has_new_recipe: false };
         self.driver.seal(layer, Some(&mut resettling))?;
         if resettling.has_new_recipe {

@@ -27,6 +27,16 @@ pub(crate) enum Keeper {
     Lease,
 }
 
+/// A layer that is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Single<'a> {
+    pub(crate) lease: &'a Lease,
+    pub(crate) parent: Option<&'a LayerId>,
+    /// Bytes with another diff id are refused.
+    pub(crate) expected: Option<Digest>,
+    pub(crate) keeper: Keeper,
+}
+
 /// A layer in staging, and what it stands on.
 struct Staged<'a> {
     inner: &'a Inner,
@@ -47,19 +57,17 @@ enum Place {
 }
 
 impl Inner {
-    /// Unpacks `bytes` as a new layer on `parent` and commits it. Where the same layer is there already, that one is
-    /// answered. The lease has its row. `confirm` is asked once the bytes are through: an error of it is the first.
+    /// Unpacks `bytes` as a new layer and commits it. Where the same layer is there already, that one is answered. The lease has its
+    /// row. `confirm` is asked once the bytes are through: an error of it is the first.
     pub(crate) fn import_single(
         &self,
-        lease: &Lease,
-        parent: Option<&LayerId>,
+        &Single { lease, parent, expected, keeper }: &Single<'_>,
         bytes: Box<dyn Read + Send>,
         confirm: impl FnOnce() -> Result<(), GraphError>,
-        keeper: Keeper,
         progress: &dyn Progress,
     ) -> Result<LayerRecord, GraphError> {
         let staged = Staged::begin(self, lease, parent)?;
-        let unpacked = first_error(staged.unpack(bytes, progress), confirm());
+        let unpacked = first_error(staged.unpack(bytes, expected, progress), confirm());
         let committed = unpacked.and_then(|unpacked| staged.finish(&unpacked, keeper));
         if committed.is_err() {
             self.abandon(std::slice::from_ref(&staged.id), lease);
@@ -99,8 +107,13 @@ impl<'a> Staged<'a> {
         Ok(Self { inner, lease, id, parents, parent_chain, witness })
     }
 
-    fn unpack(&self, bytes: Box<dyn Read + Send>, progress: &dyn Progress) -> Result<Unpacked, GraphError> {
-        let announced = Announced { index: 0, diff_id: None, packed: None };
+    fn unpack(
+        &self,
+        bytes: Box<dyn Read + Send>,
+        expected: Option<Digest>,
+        progress: &dyn Progress,
+    ) -> Result<Unpacked, GraphError> {
+        let announced = Announced { index: 0, diff_id: expected, packed: None };
         let stopped = Arc::new(AtomicBool::new(false));
         self.inner.unpack(self.layer(), &announced, bytes, progress, &stopped)
     }

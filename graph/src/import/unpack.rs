@@ -171,6 +171,9 @@ impl Telling<'_> {
 
 impl Read for Telling<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.progress.is_cancelled() {
+            return Err(io::Error::other("it was cancelled"));
+        }
         let count = self.stream.read(buffer)?;
         self.tell();
         Ok(count)

@@ -40,6 +40,9 @@ impl Removal {
             }
         }
         if let Some(first) = done.first() {
+            let inner = first.lease.inner();
+            // As everywhere: the files are gone for good before their rows are.
+            inner.make_durable(inner.durability_witness()?.as_ref())?;
             // Where a power cut takes this back, the rows are still in deleting, and recovery finds nothing to remove.
             first.lease.inner().database.write_without_sync(|transaction| {
                 for Self { lease, layers } in &done {
@@ -67,6 +70,7 @@ impl Store {
     /// # Errors
     /// `InUse` where another snapshot stands on it, or an operation on it is going on; `NotFound`.
     pub fn remove_snapshot(&self, key: &str) -> Result<Option<Removal>, GraphError> {
+        let _room = self.inner.reserve.make_room();
         let lease = Lease::begin(&self.inner, "remove snapshot")?;
         let retired = self.inner.database.write_without_sync(|transaction| {
             let record = found(transaction, key)?;

@@ -109,6 +109,8 @@ impl Fake {
                 file.write_all(bytes).map_err(system("write"))?;
                 reader.consume(count);
             }
+            let modified = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+            file.set_modified(modified).map_err(system("set the time"))?;
         }
         let (reader, recipe) = reader.finish().map_err(invalid)?;
         let measured = reader.into_inner().finish();
@@ -120,7 +122,9 @@ impl Fake {
         let tree = self.tree(id);
         let (mut waiting, mut files) = (vec![tree.clone()], Vec::new());
         while let Some(folder) = waiting.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
+            // A layer that was only begun has no tree.
+            let Ok(entries) = fs::read_dir(folder) else { continue };
+            for entry in entries {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
                     waiting.push(path);
@@ -220,7 +224,10 @@ impl GraphDriver for Fake {
         files.try_for_each(|(name, _)| visit(Change { path: name.into_bytes(), kind: ChangeKind::Added }))
     }
 
-    fn mount_specs(&self, _layer: LayerRef<'_>, _request: &MountRequest<'_>) -> DriverResult<Vec<MountSpec>> {
+    fn mount_specs(&self, layer: LayerRef<'_>, request: &MountRequest<'_>) -> DriverResult<Vec<MountSpec>> {
+        if !request.read_only && self.seal_mark(layer.id).exists() {
+            return Err(DriverError::new(ErrorKind::InvalidInput, "mount", "the layer is sealed"));
+        }
         Ok(Vec::new())
     }
 
