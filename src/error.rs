@@ -15,6 +15,12 @@ pub enum OpenError {
         "there is no home folder to keep a store in: set HOME or XDG_DATA_HOME, or name the store's folder"
     )]
     NoHome,
+    /// There is no store, and none was to be made.
+    #[error("there is no store at {}", root.display())]
+    NoStore {
+        /// The folder that was named.
+        root: PathBuf,
+    },
     /// The store's folder could not be made or looked at.
     #[error("{operation} {}", path.display())]
     Io {
@@ -74,6 +80,7 @@ impl OpenError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoHome | Self::OtherDriver { .. } => ErrorKind::InvalidInput,
+            Self::NoStore { .. } => ErrorKind::NotFound,
             Self::Io { source, .. } => ErrorKind::of(source),
             Self::ForeignDriver { .. } => ErrorKind::Unsupported,
             Self::Driver { source, .. } => source.kind,

@@ -69,6 +69,9 @@ fn of_driver(error: &DriverError) -> Option<&'static str> {
 fn of_open(error: &OpenError) -> Option<&'static str> {
     match error {
         OpenError::NoHome => Some("name the store's folder with --root or PLYWOOD_ROOT"),
+        OpenError::NoStore { .. } => {
+            Some("see --root and PLYWOOD_ROOT; 'plywood pull' and 'plywood create' make a store")
+        }
         OpenError::OtherDriver { .. } => Some("leave --driver away, or name another folder with --root"),
         OpenError::Driver { source, .. } if source.kind == ErrorKind::PermissionDenied => {
             Some("without root use --driver vfs, or 'unshare --user --map-auto --map-root-user --mount'")

@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod exit;
 mod hint;
+mod interrupt;
 mod list;
 mod logging;
 mod output;
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
         Err(_) if output.is_closed() => Exit::Done.into(),
         Err(error) => {
             messages.failure(&error);
-            Exit::of(&error).into()
+            interrupt::caught().map_or_else(|| Exit::of(&error).into(), ExitCode::from)
         }
     }
 }

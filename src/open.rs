@@ -27,6 +27,8 @@ pub struct OpenOptions {
     pub workers: Option<usize>,
     /// What a commit waits for.
     pub durability: Durability,
+    /// The store has to be there: none is made.
+    pub must_exist: bool,
 }
 
 /// An open store. Dereferences to the [`Store`]; a clone is the same store.
@@ -54,6 +56,9 @@ impl Plywood {
         let folder = options.root.map_or_else(|| default_root(privilege), Ok)?;
         let failed = |source| OpenError::Store { root: folder.clone(), source };
         let recorded = Store::recorded_driver(&folder).map_err(failed)?;
+        if options.must_exist && recorded.is_none() {
+            return Err(OpenError::NoStore { root: folder });
+        }
         let folder = root::make(&folder)?;
         let driver = drivers::open(&folder, options.driver, recorded.as_deref(), privilege)?;
         let natural = if privilege.may_change_owners() { Ownership::FromLayer } else { Ownership::Caller };

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use plywood::{Digest, Event, Progress, Skipped};
 
+use crate::interrupt;
 use crate::output::Messages;
 use crate::show;
 
@@ -68,6 +69,10 @@ impl Drop for Shown {
 }
 
 impl Progress for Shown {
+    fn is_cancelled(&self) -> bool {
+        interrupt::caught().is_some()
+    }
+
     fn report(&self, event: Event<'_>) {
         if let Event::LayerSkipped { skipped, .. } = event {
             let mut sum = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);

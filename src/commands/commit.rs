@@ -5,6 +5,7 @@ use plywood::image::Change;
 use plywood::{CommitOptions, Reference};
 
 use crate::exit::Exit;
+use crate::interrupt;
 use crate::program::Program;
 use crate::progress::Shown;
 
@@ -29,6 +30,7 @@ pub(crate) struct Commit {
 
 impl Commit {
     pub(crate) fn run(self, program: &mut Program<'_>) -> anyhow::Result<Exit> {
+        interrupt::catch();
         program.warn_of_owners();
         let progress = Shown::unpacking(program.messages);
         let options = CommitOptions { author: self.author, message: self.message, changes: self.change };

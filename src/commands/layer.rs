@@ -12,6 +12,7 @@ use crate::commands::changes::Changes;
 use crate::commands::diff::Diff;
 use crate::commands::{inspect, sink};
 use crate::exit::Exit;
+use crate::interrupt;
 use crate::list::Table;
 use crate::program::Program;
 use crate::progress::Shown;
@@ -99,6 +100,11 @@ pub(crate) struct Remove {
 }
 
 impl Layer {
+    /// Whether it makes a layer, and a store for it.
+    pub(crate) fn makes_layers(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Apply(_))
+    }
+
     pub(crate) fn run(self, program: &mut Program<'_>) -> anyhow::Result<Exit> {
         match self {
             Self::List(list) => list.run(program),
@@ -156,6 +162,7 @@ impl Create {
 impl Apply {
     fn run(self, program: &mut Program<'_>) -> anyhow::Result<Exit> {
         let parent = program.parent(self.parent.as_deref())?.map(|parent| parent.id);
+        interrupt::catch();
         program.warn_of_owners();
         let progress = Shown::unpacking(program.messages);
         let layer = program.plywood.apply_layer(parent.as_ref(), open(&self.file)?, &progress)?;

@@ -8,6 +8,7 @@ use plywood::Platform;
 use plywood::image::ArchiveInput;
 
 use crate::exit::{Exit, UsageError};
+use crate::interrupt;
 use crate::program::Program;
 use crate::progress::Shown;
 
@@ -33,6 +34,7 @@ impl Load {
             }
             None => ArchiveInput::Stream(&mut stdin),
         };
+        interrupt::catch();
         program.warn_of_owners();
         let progress = Shown::unpacking(program.messages);
         let platform = self.platform.unwrap_or_else(Platform::host);

@@ -32,7 +32,7 @@ pub(crate) mod umount;
 
 use std::path::Path;
 
-use plywood::Plywood;
+use plywood::{OpenOptions, Plywood};
 
 use crate::arguments::{Arguments, Command};
 use crate::config::Config;
@@ -69,9 +69,26 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output, messages: Messages)
     let log =
         config.log.as_deref().or(matches!(arguments.command, Command::Snapshotter(_)).then_some("info"));
     logging::start(log, arguments.global.quiet)?;
-    let plywood = Plywood::open(config.open.clone())?;
+    // A root that was mistyped is one that was named; the caller's own store is made when it is first looked at.
+    let must_exist = config.open.root.is_some() && !makes_stores(&arguments.command);
+    let options = OpenOptions { must_exist, ..config.open.clone() };
+    let plywood = Plywood::open(options)?;
     let mut program = Program { plywood, output, messages, options: config.open };
     dispatch(arguments.command, &mut program)
+}
+
+/// Whether a command makes a store where there is none.
+fn makes_stores(command: &Command) -> bool {
+    match command {
+        // Also what says where it is and what it can.
+        Command::Pull(_)
+        | Command::Load(_)
+        | Command::Create(_)
+        | Command::Info(_)
+        | Command::Snapshotter(_) => true,
+        Command::Layer(command) => command.makes_layers(),
+        _ => false,
+    }
 }
 
 fn dispatch(command: Command, program: &mut Program<'_>) -> anyhow::Result<Exit> {

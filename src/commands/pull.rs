@@ -4,6 +4,7 @@ use clap::Args;
 use plywood::{Location, Platform, PullOptions, Reference};
 
 use crate::exit::Exit;
+use crate::interrupt;
 use crate::program::Program;
 use crate::progress::Shown;
 
@@ -22,6 +23,7 @@ pub(crate) struct Pull {
 
 impl Pull {
     pub(crate) fn run(self, program: &mut Program<'_>) -> anyhow::Result<Exit> {
+        interrupt::catch();
         program.warn_of_owners();
         let progress = Shown::unpacking(program.messages);
         let options = PullOptions { name: self.name, platform: self.platform.unwrap_or_else(Platform::host) };

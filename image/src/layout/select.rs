@@ -110,6 +110,17 @@ impl Layout {
         }
     }
 
+    /// Every manifest of the layout, of whatever name and platform. An index that cannot be read is left out.
+    pub(crate) fn all_manifests(&self) -> Result<Vec<Descriptor>, ImageError> {
+        let mut gathered = Gathered::default();
+        for entry in &self.index()?.manifests {
+            if let Err(error) = self.gather(entry, 0, &mut gathered) {
+                tracing::warn!(%error, "an index of the layout is left out");
+            }
+        }
+        Ok(gathered.manifests)
+    }
+
     fn best_of(&self, manifests: Vec<Descriptor>, wanted: &Platform) -> Result<Descriptor, ImageError> {
         // A manifest that says no platform (`None`) is good enough where nothing better is there.
         let mut best: Option<(Option<u32>, Descriptor)> = None;
