@@ -1,6 +1,8 @@
 # make demo   builds, and shows what Plywood does on an image made of this machine's own files
 # make test   installs the few Debian packages the tests need, if missing, then runs everything
-# make soak STEPS=N [SEED=N]   N random steps on each driver, compared with the oracle in memory after each
+# make soak STEPS=N [SEED=N]   N random steps on each driver, compared with the oracle in memory after each; then faults-soak
+# make faults-soak ROUNDS=N OPERATIONS=N   N rounds of killed processes, N operations of each of 64 processes, every system call
+#              of every operation failing, a store of 100,000 layers (tests/faults)
 # make lint   rustfmt, clippy and rustdoc, with warnings as errors
 # make deny   licences, bans and sources of all crates, by cargo-deny (takes minutes to build the first time)
 # make fuzz SECONDS=20   every fuzz target for so many seconds (fuzz/README.md)
@@ -10,11 +12,11 @@
 # make fuse-soak  fuse-union under load: memory over a million files, files that come and go for an hour (FUSE_SECONDS=3600)
 # make fuse-bench PEERS="--peer NAME=PROGRAM"   fuse-union beside the kernel's overlayfs and others: a table
 # make corpus-test CORPUS=DIR   the large image: the mounted tree against an independent tool, memory, speed
-.PHONY: all demo test soak lint deny packages fuzz vm-packages vm-test vm-shell corpus-test engines-soak fuse-soak fuse-bench
+.PHONY: all demo test soak faults-soak lint deny packages fuzz vm-packages vm-test vm-shell corpus-test engines-soak fuse-soak fuse-bench
 
 CARGO ?= cargo
 SECONDS ?= 20
-PACKAGES = acl attr buildah busybox-static containerd fuse3 gzip podman python3 runc strace tar uidmap util-linux xfsprogs zstd
+PACKAGES = acl attr buildah busybox-static containerd e2fsprogs fuse3 gzip podman python3 runc strace tar uidmap util-linux xfsprogs zstd
 # What the virtual machine takes, and what is brought into it.
 VM_PACKAGES = btrfs-progs busybox-static cpio dmsetup e2fsprogs kmod qemu-system-x86 thin-provisioning-tools
 
@@ -35,6 +37,13 @@ soak: SEED ?= $(shell date +%s)
 soak:
 	PLYWOOD_ORACLE_STEPS=$(STEPS) PLYWOOD_ORACLE_SEED=$(SEED) \
 		$(CARGO) test --release --quiet --test oracle -- oracle::random
+	$(MAKE) faults-soak
+
+faults-soak: ROUNDS ?= 10000
+faults-soak: OPERATIONS ?= 1000
+faults-soak: packages
+	PLYWOOD_FAULTS_ROUNDS=$(ROUNDS) PLYWOOD_FAULTS_OPERATIONS=$(OPERATIONS) PLYWOOD_FAULTS_SAMPLE=0 PLYWOOD_FAULTS_LAYERS=100000 \
+		$(CARGO) test --release --test faults -- --nocapture --test-threads 1
 
 lint:
 	$(CARGO) fmt --all --check
