@@ -175,7 +175,7 @@ pub struct Expected {
 impl Expected {
     pub fn of(operation: Operation, driver: &'static str) -> Self {
         let template = operation.template(driver);
-        let before = shape_of(&operation.copy(&template));
+        let before = shape_of(&operation.copy(&template), operation);
         let world = operation.copy(&template);
         let mut calls = Vec::new();
         let ended = operation.run_in(&world, &mut |call| {
@@ -185,13 +185,19 @@ impl Expected {
         let must_fail = operation.name == "pull of another image";
         assert_eq!(ended.status.success(), !must_fail, "{}: {}", operation.name, ended.stderr);
         let output = std::fs::read(world.path("out")).ok();
-        Self { after: shape_of(&world), template, before, output, calls }
+        Self { after: shape_of(&world, operation), template, before, output, calls }
     }
 
     /// Whether a store is as the operation must leave it, whatever happened: as before or as after, and as after where it said
     /// that it is done.
-    pub fn judge(&self, world: &World, ended: &Ended, killed: bool) -> Result<(), String> {
-        let shape = shape_of(world);
+    pub fn judge(
+        &self,
+        operation: Operation,
+        world: &World,
+        ended: &Ended,
+        killed: bool,
+    ) -> Result<(), String> {
+        let shape = shape_of(world, operation);
         let done = ended.status.success();
         if ended.stderr.contains("panicked") {
             return Err(format!("it panicked: {}", ended.stderr));
@@ -205,7 +211,7 @@ impl Expected {
         if shape != self.before && shape != self.after {
             return Err(format!("half: {shape:#?}, neither {:#?} nor {:#?}", self.before, self.after));
         }
-        let again = shape_of(world);
+        let again = shape_of(world, operation);
         if again == shape {
             Ok(())
         } else {
@@ -215,6 +221,12 @@ impl Expected {
 }
 
 /// Opens the store, which recovers it, and answers what is in it.
-fn shape_of(world: &World) -> Vec<String> {
+///
+/// A commit makes a layer and then the image that names it. What dies in between leaves a layer that nothing needs, and that the next
+/// collection takes: so of a commit it is judged what is there after one.
+fn shape_of(world: &World, operation: Operation) -> Vec<String> {
+    if operation.name == "commit" {
+        world.ok(&["gc"]);
+    }
     world.recovered().shape()
 }

@@ -157,25 +157,30 @@ pub fn watch(command: &mut Command, decide: &mut dyn FnMut(&Call) -> Verdict) ->
     child.wait().unwrap()
 }
 
+/// What the child of a spawn writes where it cannot execute the program: it must get through, because the parent waits for it and
+/// does not listen yet (std, `sys/process/unix/unix.rs`).
+const EXEC_FAILED_BYTES: u32 = 8;
+/// Where `struct seccomp_data` has the length that is given to `write(2)`.
+const LENGTH_AT: u32 = 32;
+
 /// The filter's program: each of the calls is reported, and all others are let go.
 fn filter() -> Vec<libc::sock_filter> {
-    let step = |code: u32, jt: usize, k: u32| libc::sock_filter {
+    let step = |code: u32, jt: usize, jf: u8, k: u32| libc::sock_filter {
         code: u16::try_from(code).unwrap(),
         jt: u8::try_from(jt).unwrap(),
-        jf: 0,
+        jf,
         k,
     };
-    let mut steps = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
+    let load = |at| step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at);
+    let jump = |jt, jf, k| step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, jt, jf, k);
+    let answer = |answer| step(libc::BPF_RET | libc::BPF_K, 0, 0, answer);
+    let write = u32::try_from(libc::SYS_write).unwrap();
+    let mut steps = vec![load(0), jump(0, 3, write), load(LENGTH_AT), jump(0, 1, EXEC_FAILED_BYTES)];
+    steps.extend([answer(libc::SECCOMP_RET_ALLOW), load(0)]);
     for (index, (number, ..)) in CALLS.iter().enumerate() {
-        let to_the_end = CALLS.len() - index;
-        steps.push(step(
-            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-            to_the_end,
-            u32::try_from(*number).unwrap(),
-        ));
+        steps.push(jump(CALLS.len() - index, 0, u32::try_from(*number).unwrap()));
     }
-    steps.push(step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW));
-    steps.push(step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_USER_NOTIF));
+    steps.extend([answer(libc::SECCOMP_RET_ALLOW), answer(libc::SECCOMP_RET_USER_NOTIF)]);
     steps
 }
 
@@ -327,4 +332,11 @@ fn memory(thread: u32, address: u64, into: &mut [u8]) -> usize {
         return first + file.read_at(&mut into[first..], address + first as u64).unwrap_or(0);
     }
     count
+}
+
+#[test]
+#[should_panic(expected = "NotFound")]
+fn a_program_that_is_not_there_keeps_nobody_waiting() {
+    let _alone = crate::alone();
+    watch(&mut Command::new("/no/such/program"), &mut |_| Verdict::Go);
 }
