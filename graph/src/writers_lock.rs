@@ -168,29 +168,4 @@ mod tests {
             (Duration::from_millis(4096), Duration::from_mins(1))
         );
     }
-
-    /// One that writes without a pause does not keep others out: with a single flock it does for seconds.
-    #[test]
-    fn who_wrote_stands_behind_those_who_wait() {
-        let root = tempfile::tempdir().unwrap();
-        let (busy, patient) = (lock(&root), lock(&root));
-        let stop = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    let held = busy.take().unwrap();
-                    std::thread::sleep(Duration::from_micros(300));
-                    drop(held);
-                }
-            });
-            std::thread::sleep(Duration::from_millis(20));
-            for _ in 0..200 {
-                drop(patient.take().unwrap());
-            }
-            stop.store(true, Ordering::Relaxed);
-        });
-        let (own, others) = (patient.waits(), busy.waits().by_millisecond.iter().sum::<u64>());
-        assert!(own.percentile(90) < Duration::from_millis(50), "{:?}", own.percentile(90));
-        assert!(others < 4 * 200 + 400, "{others} turns of the busy one for 200 of the patient one");
-    }
 }
