@@ -10,6 +10,7 @@ mod plan;
 mod settle;
 mod single;
 mod unpack;
+mod write_behind;
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use crate::lease::Lease;
 use crate::store::Inner;
 use crate::{Event, GraphError, ImagePlan, Imported, LayerSource, PlannedLayer, Progress, Store, chain_ids};
 use claim::Claim;
+use write_behind::WriteBehind;
+
 pub(crate) use plan::{config_matches, diff_ids_of};
 pub(crate) use single::{Keeper, Single};
 pub(crate) use unpack::{Announced, Unpacked, any_cause};
@@ -189,26 +192,37 @@ impl<'a> Import<'a> {
         let stopped = Arc::new(AtomicBool::new(false));
         let answers = Mutex::new(Ok(Vec::new()));
         let import = &*self;
-        std::thread::scope(|scope| {
-            for _ in 0..import.inner.options.workers.clamp(1, work.len().max(1)) {
-                scope.spawn(|| {
-                    while let Some(index) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        if stopped.load(Ordering::Relaxed) {
-                            break;
-                        }
-                        let answer = import.unpack(*index, &stopped).map(|unpacked| (*index, unpacked));
-                        let failed = answer.is_err();
-                        add_answer(&answers, answer);
-                        // Only now: what stopping makes of the others is no first error.
-                        stopped.fetch_or(failed, Ordering::Relaxed);
+        let write_behind = WriteBehind::default();
+        // A descriptor of its own: the witness is to hear of every failure since it was opened.
+        let ahead = import.inner.durability_witness()?.filter(|_| !work.is_empty());
+        let written = std::thread::scope(|scope| {
+            let unpacking = write_behind.while_unpacking();
+            let writing = ahead.as_ref().map(|ahead| scope.spawn(|| write_behind.run(ahead)));
+            let worker = || {
+                while let Some(index) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if stopped.load(Ordering::Relaxed) {
+                        break;
                     }
-                });
+                    let answer = import.unpack(*index, &stopped).map(|unpacked| (*index, unpacked));
+                    let failed = answer.is_err();
+                    add_answer(&answers, answer);
+                    // Only now: what stopping makes of the others is no first error.
+                    stopped.fetch_or(failed, Ordering::Relaxed);
+                }
+            };
+            let workers = import.inner.options.workers.clamp(1, work.len().max(1));
+            let working: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+            for one in working {
+                one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             }
+            drop(unpacking);
+            let joined = |panic| std::panic::resume_unwind(panic);
+            writing.map_or(Ok(()), |writing| writing.join().unwrap_or_else(joined))
         });
         for (index, unpacked) in answers.into_inner().unwrap_or_else(PoisonError::into_inner)? {
             self.keep_unpacked(index, unpacked);
         }
-        Ok(())
+        written
     }
 
     fn keep_unpacked(&mut self, index: usize, unpacked: Unpacked) {
