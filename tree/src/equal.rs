@@ -91,6 +91,7 @@ impl Comparison {
         let (held, other_held) =
             (open_folder(one, b"").attempt("open", shown)?, open_folder(other, b"").attempt("open", shown)?);
         let _permit = folder::Permit::hold(held.as_fd()).attempt("open", shown)?;
+        let _other_permit = folder::Permit::hold(other_held.as_fd()).attempt("open", shown)?;
         let names = folder::sorted_names(held.as_fd()).attempt("list", shown)?;
         let other_names = folder::sorted_names(other_held.as_fd()).attempt("list", shown)?;
         if names != other_names {

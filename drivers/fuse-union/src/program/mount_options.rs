@@ -63,7 +63,19 @@ pub(crate) fn read(given: &[OsString]) -> Result<Asked, OptionError> {
         }
     }
     asked.mount.read_only |= asked.union.upper.is_none();
+    if asked.mount.read_only && asked.union.override_stat.is_none() {
+        look_only(&mut asked.union);
+    }
     Ok(asked)
+}
+
+/// Where nothing is written the upper folder is one more layer to read, and needs no work folder: containerd looks into a container's tree that
+/// another server is writing to.
+fn look_only(union: &mut Options) {
+    union.work = None;
+    if let Some(upper) = union.upper.take() {
+        union.lower.insert(0, upper);
+    }
 }
 
 fn take(asked: &mut Asked, option: &[u8]) -> Result<(), OptionError> {
@@ -237,6 +249,13 @@ mod tests {
         let asked = asked("lowerdir=/a,timeout=1,xino=off");
         assert!(asked.mount.read_only);
         assert_eq!(asked.idle, ["timeout", "xino"]);
+    }
+
+    #[test]
+    fn read_only_the_upper_folder_is_a_layer_like_any_other() {
+        let asked = asked("lowerdir=/a,upperdir=/u,workdir=/w,ro");
+        assert_eq!(asked.union.lower, [PathBuf::from("/u"), PathBuf::from("/a")]);
+        assert_eq!((asked.union.upper, asked.union.work), (None, None));
     }
 
     #[test]
