@@ -207,7 +207,10 @@ fn database_kind(error: &rusqlite::Error) -> ErrorKind {
         // The index of the write-ahead log cannot be made larger.
         Some(ErrorCode::SystemIoFailure) if is_index_without_space(error) => ErrorKind::NoSpace,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ErrorKind::InUse,
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupt,
+        // Nobody else interrupts: its pages lead to each other (`limit_steps`).
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::OperationInterrupted) => {
+            ErrorKind::Corrupt
+        }
         Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => ErrorKind::PermissionDenied,
         None if matches!(error, rusqlite::Error::FromSqlConversionFailure(..)) => ErrorKind::Corrupt,
         _ => ErrorKind::System,

@@ -31,7 +31,9 @@ fn play(folder: &StoreFolder, input: &[u8]) {
     let removable = removable(&folder.database_path());
     let removals: Removals = Arc::new(Mutex::new(Vec::new()));
     let answer = folder.open(&removals).and_then(|store| use_all(&store));
-    for id in removals.lock().unwrap().iter() {
+    // Those that a check unpacks to compare are its own.
+    let deleted = removals.lock().unwrap();
+    for id in deleted.iter().filter(|id| folder.layers().contains(id)) {
         assert!(removable.contains(id.as_str()), "{id} was deleted, and the store says {answer:?}");
     }
     for id in folder.layers().iter().filter(|id| !removable.contains(id.as_str())) {

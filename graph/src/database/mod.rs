@@ -11,7 +11,8 @@ mod schema;
 pub(crate) mod snapshots;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
@@ -32,10 +33,18 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pages in the write-ahead log after which a commit brings it into the database: a megabyte. Whoever opens the store after a crash reads it.
 const CHECKPOINT_PAGES: u32 = 256;
 
+/// Steps of `SQLite`'s machine after which a look is taken at how many there were.
+const STEPS_AT_ONCE: i32 = 1_000_000;
+/// Looks in one transaction, so 60 million steps; a row that is read and sorted takes some 50. Pages of a damaged database may lead to each
+/// other so that a walk along them would take years.
+const MOST_LOOKS: u32 = 60;
+
 /// The open database.
 #[derive(Debug)]
 pub(crate) struct Database {
     connection: Mutex<Connection>,
+    /// How often a look was taken in this transaction.
+    looks: Arc<AtomicU32>,
     durability: Durability,
     lock: WritersLock,
     log_path: PathBuf,
@@ -50,10 +59,11 @@ impl Database {
             schema::migrate(&mut connection, driver)?;
             Ok(connection)
         });
-        let connection = opened.map_err(|error| in_plain_words(error, root))?;
+        let mut connection = opened.map_err(|error| in_plain_words(error, root))?;
         drop(held);
+        let looks = limit_steps(&mut connection)?;
         let log_path = root.path().join(LOG);
-        Ok(Self { connection: Mutex::new(connection), durability, lock, log_path })
+        Ok(Self { connection: Mutex::new(connection), looks, durability, lock, log_path })
     }
 
     /// How long the writers of this process waited for their turn.
@@ -116,9 +126,11 @@ impl Database {
         }
     }
 
-    /// A thread that panicked in a transaction left none behind: dropping it rolled it back.
+    /// For one transaction. A thread that panicked in one left none behind: dropping it rolled it back.
     fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        self.looks.store(0, Ordering::Relaxed);
+        connection
     }
 }
 
@@ -131,6 +143,18 @@ impl Drop for Database {
             Err(error) => tracing::warn!(%error, "the database is closed without the writers' lock"),
         }
     }
+}
+
+/// Ends every transaction that takes too many steps with `SQLITE_INTERRUPT`; what is answered counts the looks and is to be set to nothing
+/// before each.
+fn limit_steps(connection: &mut Connection) -> Result<Arc<AtomicU32>, GraphError> {
+    let looks = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&looks);
+    let is_too_much = move || counted.fetch_add(1, Ordering::Relaxed) >= MOST_LOOKS;
+    connection
+        .progress_handler(STEPS_AT_ONCE, Some(is_too_much))
+        .map_err(GraphError::database("limit the steps of"))?;
+    Ok(looks)
 }
 
 fn write_on<T>(
@@ -236,4 +260,29 @@ pub(crate) fn integrity(transaction: &Transaction<'_>) -> Result<Vec<String>, Gr
     found.extend(broken.collect::<Result<Vec<_>, _>>().map_err(&failed)?);
     found.dedup();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use plywood_graphdriver::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn what_does_not_end_is_damage_and_the_next_transaction_has_all_steps_again() {
+        let top = tempfile::tempdir().unwrap();
+        let database = Database::open(&Folder::open(top.path()).unwrap(), "none", Durability::None).unwrap();
+        let count = |most: i64| {
+            database.read(|transaction| {
+                let text = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) SELECT max(i) FROM n";
+                let failed = GraphError::database("count");
+                transaction.query_row(text, [most], |row| row.get::<_, i64>(0)).map_err(failed)
+            })
+        };
+        for _ in 0..3 {
+            assert_eq!(count(1_000_000).unwrap(), 1_000_000);
+            assert_eq!(count(i64::MAX).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+    }
 }
