@@ -118,6 +118,11 @@ impl Lease {
         leases::hold(transaction, &self.id, layer)
     }
 
+    /// Gives back all that it holds; what it works on stays its own.
+    pub(crate) fn release(&self, transaction: &Transaction<'_>) -> Result<(), GraphError> {
+        leases::release(transaction, &self.id)
+    }
+
     /// Ends the lease, after a transaction that dropped its row with [`drop_row`](Self::drop_row).
     pub(crate) fn ended(mut self) {
         self.row_is_gone = true;

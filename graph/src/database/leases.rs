@@ -48,6 +48,11 @@ pub(crate) fn hold(connection: &Connection, lease: &str, layer: &LayerId) -> Res
     change(connection, text, params![lease, layer.as_str()])
 }
 
+/// Lets a lease hold nothing any more.
+pub(crate) fn release(connection: &Connection, lease: &str) -> Result<(), GraphError> {
+    change(connection, "DELETE FROM lease_layers WHERE lease = ?1", params![lease])
+}
+
 /// The leases that hold layers, with their purpose and the layer.
 pub(crate) fn holds(connection: &Connection) -> Result<Vec<(String, String, LayerId)>, GraphError> {
     let failed = GraphError::database("read leases");

@@ -110,6 +110,8 @@ impl Store {
             return Ok(None);
         }
         layers::mark_deleting(transaction, own, lease.id())?;
+        // What is removed later needs nobody, and nobody has to wait for that.
+        lease.release(transaction)?;
         Ok(Some(own.clone()))
     }
 }
