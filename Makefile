@@ -21,7 +21,7 @@ PACKAGES = acl attr buildah busybox-static containerd e2fsprogs fuse3 gzip podma
 VM_PACKAGES = btrfs-progs busybox-static cpio dmsetup e2fsprogs kmod qemu-system-x86 thin-provisioning-tools
 
 all:
-	$(CARGO) build --release
+	$(CARGO) build --release --package plywood --package plywood-fuse-union
 
 demo:
 	@$(CARGO) build --release --quiet
@@ -72,7 +72,7 @@ deny:
 
 fuzz:
 	@scripts/packages g++ python3
-	@scripts/fuzz $(SECONDS)
+	@FUZZ_SEED=$(SEED) scripts/fuzz $(SECONDS)
 
 engines-soak: packages
 	PLYWOOD_ENGINES_IMAGES=10 PLYWOOD_ENGINES_CONTAINERS=200 $(CARGO) test --test engines -- --nocapture load::
