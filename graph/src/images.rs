@@ -1,10 +1,8 @@
 //! Images: listed, named, registered, removed.
 
-use plywood_archive::digest::Digest;
 use plywood_graphdriver::LayerId;
 use rusqlite::Transaction;
 
-use crate::database::images::NewImage;
 use crate::database::{containers, images, layers, mounts};
 use crate::import::config_matches;
 use crate::layers::not_found;
@@ -102,27 +100,6 @@ impl Store {
         }
         targets.iter().try_for_each(|target| self.unmount_at(target))
     }
-
-    /// Registers an image on layers that are committed: what a commit of a container ends with.
-    ///
-    /// # Errors
-    /// `Invalid` where the layers are not committed, are not one chain, or are not those that the config names.
-    pub fn register_image(
-        &self,
-        manifest: &[u8],
-        manifest_media_type: &str,
-        config: &[u8],
-        layers: &[LayerId],
-        names: &[Reference],
-    ) -> Result<Digest, GraphError> {
-        let id = Digest::of(config);
-        self.inner.database.write(|transaction| {
-            check_chain(transaction, config, layers)?;
-            let image = NewImage { id, manifest, manifest_media_type, config, layers, names };
-            images::put(transaction, &image, self.inner.now())
-        })?;
-        Ok(id)
-    }
 }
 
 /// The record that `query` means, and the name that it was found by.
@@ -136,7 +113,12 @@ pub(crate) fn found_image(
     Ok((record, found.name))
 }
 
-fn check_chain(transaction: &Transaction<'_>, config: &[u8], layers: &[LayerId]) -> Result<(), GraphError> {
+/// Checks that `layers`, the lowest first, are committed, one chain, and those that the config names.
+pub(crate) fn check_chain(
+    transaction: &Transaction<'_>,
+    config: &[u8],
+    layers: &[LayerId],
+) -> Result<(), GraphError> {
     let invalid = |reason: String| GraphError::Invalid { operation: "register image", reason };
     let mut below: Option<&LayerId> = None;
     let mut diff_ids = Vec::with_capacity(layers.len());

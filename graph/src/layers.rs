@@ -48,7 +48,7 @@ impl Store {
         let lease = Lease::begin(&self.inner, "apply layer")?;
         self.inner.database.write_without_sync(|transaction| lease.record(transaction))?;
         let single = Single { lease: &lease, parent, expected: None, keeper: Keeper::Pin };
-        self.inner.import_single(&single, packed_or_plain, || Ok(()), progress)
+        self.inner.import_single(&single, packed_or_plain, progress)
     }
 
     /// Removes a layer made by hand.

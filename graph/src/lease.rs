@@ -16,18 +16,6 @@ use crate::folder::Folder;
 use crate::random::random_hex;
 use crate::store::Inner;
 
-/// Keeps layers from being collected, until it is dropped or its process ends.
-#[derive(Debug)]
-pub struct LeaseGuard {
-    _lease: Lease,
-}
-
-impl LeaseGuard {
-    pub(crate) fn new(lease: Lease) -> Self {
-        Self { _lease: lease }
-    }
-}
-
 /// A lease of this process. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Lease {

@@ -38,15 +38,13 @@ mod verify;
 mod writers_lock;
 
 pub use chain::chain_ids;
+pub use commit_layer::StagedLayer;
 pub use error::GraphError;
 pub use mounts::HeldMount;
 pub use options::{Durability, StoreOptions};
 pub use plan::{Blob, ImagePlan, Imported, LayerSource, PlannedLayer};
 pub use progress::{Event, Progress};
-pub use records::{
-    CommittedLayer, ContainerRecord, ImageRecord, LayerRecord, LayerState, LeaseGuard, MountRecord,
-    MountTarget,
-};
+pub use records::{ContainerRecord, ImageRecord, LayerRecord, LayerState, MountRecord, MountTarget};
 pub use reference::{InvalidReference, Reference};
 pub use repair::Originals;
 pub use report::{

@@ -8,8 +8,6 @@ use plywood_graphdriver::LayerId;
 
 use crate::{Blob, Reference};
 
-pub use crate::lease::LeaseGuard;
-
 /// Where a layer is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LayerState {
@@ -116,15 +114,4 @@ pub enum MountTarget<'a> {
     Container(&'a str),
     /// A layer.
     Layer(&'a str),
-}
-
-/// What came of committing a container's layer.
-#[derive(Debug)]
-pub struct CommittedLayer {
-    /// The new layer, on top of the container's parents.
-    pub layer: LayerRecord,
-    /// The image that the container stands on.
-    pub image: Option<ImageRecord>,
-    /// Keeps the new layer and its parents from being collected; drop it once an image holds them.
-    pub lease: LeaseGuard,
 }

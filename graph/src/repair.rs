@@ -193,7 +193,7 @@ impl Repair<'_> {
             Some((bytes, origin)) => {
                 let single = Single { lease: &self.lease, parent, expected: Some(*diff_id), keeper };
                 inner
-                    .import_single(&single, bytes, || Ok(()), self.progress)
+                    .import_single(&single, bytes, self.progress)
                     .map(|record| (record.id, origin))
                     .map_err(|error| crate::verify::in_one_line(&error))
             }

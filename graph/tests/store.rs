@@ -135,28 +135,45 @@ fn a_container_is_committed_to_an_image() {
     import(&store, &image("app", &["one"]));
     let web = store.create_container(Some("app"), Some("web")).unwrap();
     write_into(&bench, &web.layer, "new", "content");
-    let committed = store.commit_layer("web", &()).unwrap();
-    assert_eq!(committed.layer.state, LayerState::Committed);
-    assert_eq!(committed.layer.packed, None, "it was not packed");
-    let base = committed.image.as_ref().unwrap().layers[0].clone();
-    assert_eq!(committed.layer.parent.as_ref(), Some(&base.id));
-    assert_eq!(store.gc(false).unwrap().layers, [], "the lease holds it");
-
-    let again = store.commit_layer("web", &()).unwrap();
-    assert_eq!(again.layer.id, committed.layer.id, "the same changes are the same layer");
-    let layers = [base.id.clone(), committed.layer.id.clone()];
-    let good = config([base.diff_id.unwrap(), committed.layer.diff_id.unwrap()].into_iter());
+    let staged = store.stage_container("web", &()).unwrap();
+    assert_eq!(bench.folders().len(), 3);
+    assert_eq!(store.gc(false).unwrap().layers, [], "its lease holds it");
+    let below = staged.image().unwrap().layers[0].diff_id.unwrap();
+    let good = config([below, staged.diff_id()].into_iter());
     let names = [reference("new")];
-    let wrong = store.register_image(b"m", "type", &good, &layers[..1], &names).unwrap_err();
-    assert_eq!(wrong.kind(), ErrorKind::InvalidInput);
-    let id = store.register_image(b"m", "type", &good, &layers, &names).unwrap();
-    drop((committed, again));
+    let id = staged.register_image(b"m", "type", &good, &names).unwrap();
+    let made = store.image("new").unwrap();
+    assert_eq!((made.id, made.layers.len(), made.layers[1].state), (id, 2, LayerState::Committed));
+    assert_eq!(made.layers[1].packed, None, "it was not packed");
+
+    let again = store.stage_container("web", &()).unwrap();
+    again.register_image(b"m", "type", &good, &[reference("again")]).unwrap();
+    assert_eq!(store.image("again").unwrap().layers, made.layers, "the same changes are the same layer");
     assert_eq!(store.gc(false).unwrap().layers, []);
-    assert_eq!(store.image("new").unwrap().id, id);
+    assert_eq!(bench.folders().len(), 3);
+    store.untag(&reference("again")).unwrap();
     store.remove_container("web", false).unwrap();
     store.remove_image("app", false).unwrap();
     store.remove_image("new", false).unwrap();
     bench.assert_empty();
+}
+
+#[test]
+fn a_staged_layer_without_its_image_leaves_nothing() {
+    let bench = Bench::new();
+    let store = bench.open();
+    let web = store.create_container(None, Some("web")).unwrap();
+    write_into(&bench, &web.layer, "new", "content");
+    drop(store.stage_container("web", &()).unwrap());
+    assert_eq!((bench.count("layers"), bench.folders().len(), bench.recipes().len()), (1, 1, 0));
+    // A config that names another layer is refused when all else is done.
+    let staged = store.stage_container("web", &()).unwrap();
+    let wrong = config(std::iter::once(plywood_archive::digest::Digest::of(b"another")));
+    let error = staged.register_image(b"m", "type", &wrong, &[reference("new")]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!((bench.count("layers"), bench.folders().len(), bench.recipes().len()), (1, 1, 0));
+    assert_eq!(store.images().unwrap(), []);
+    bench.assert_no_leftovers();
 }
 
 #[test]
@@ -168,7 +185,7 @@ fn a_commit_that_fails_says_why_and_leaves_nothing() {
     write_into(&bench, &web.layer, "b", "content");
     *bench.hooks.fails_at.lock().unwrap() = Some("b".to_owned());
     // The tar ends between two entries, so the apply does not notice.
-    let error = store.commit_layer("web", &()).unwrap_err();
+    let error = store.stage_container("web", &()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
     assert_eq!((bench.count("layers"), bench.folders().len(), bench.recipes().len()), (1, 1, 0));
     bench.assert_no_leftovers();
@@ -189,7 +206,7 @@ fn a_commit_without_room_leaves_nothing() {
             *hooks.fails_at.lock().unwrap() = Some("a".to_owned());
         }))
     };
-    let error = store.commit_layer("web", &()).unwrap_err();
+    let error = store.stage_container("web", &()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoSpace, "{error:?}");
     assert_eq!((bench.count("layers"), bench.folders().len(), bench.recipes().len()), (1, 1, 0));
 }

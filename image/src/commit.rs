@@ -1,7 +1,7 @@
 //! An image of a container.
 
 use plywood_archive::digest::{Digest, Measured};
-use plywood_graph::{CommittedLayer, ImageRecord, LayerRecord, Progress, Reference, Store};
+use plywood_graph::{ImageRecord, LayerRecord, Progress, Reference, StagedLayer, Store};
 use serde_json::{Map, Value, json};
 
 use crate::change::{Change, apply, edit_object};
@@ -36,17 +36,11 @@ pub fn commit(
     progress: &dyn Progress,
 ) -> Result<Digest, ImageError> {
     let created = timestamp::show(store.now());
-    // The lease in it keeps the new layer until the image does.
-    let committed = store.commit_layer(container, progress)?;
-    let CommittedLayer { layer, image: parent, .. } = &committed;
-    let config = config_bytes(parent.as_ref(), diff_id(layer)?, &created, options)?;
-    let manifest = manifest_bytes(store, parent.as_ref(), layer, &config)?;
-    let below = parent.iter().flat_map(|parent| parent.layers.iter().map(|layer| layer.id.clone()));
-    let layers: Vec<_> = below.chain([layer.id.clone()]).collect();
+    let layer = store.stage_container(container, progress)?;
+    let config = config_bytes(layer.image(), layer.diff_id(), &created, options)?;
+    let manifest = manifest_bytes(store, &layer, &config)?;
     let names: Vec<Reference> = name.into_iter().collect();
-    let image = store.register_image(&manifest, OCI_MANIFEST, &config, &layers, &names)?;
-    drop(committed);
-    Ok(image)
+    Ok(layer.register_image(&manifest, OCI_MANIFEST, &config, &names)?)
 }
 
 /// The config of the new image.
@@ -112,14 +106,9 @@ fn push(parent: &mut Map<String, Value>, key: &str, value: Value) {
 }
 
 /// The parent's layers as its manifest has them, if in OCI's words, and the new one plain.
-fn manifest_bytes(
-    store: &Store,
-    parent: Option<&ImageRecord>,
-    layer: &LayerRecord,
-    config: &[u8],
-) -> Result<Vec<u8>, ImageError> {
+fn manifest_bytes(store: &Store, new: &StagedLayer, config: &[u8]) -> Result<Vec<u8>, ImageError> {
     let mut layers = Vec::new();
-    if let Some(parent) = parent {
+    if let Some(parent) = new.image() {
         let own =
             Manifest::parse(&parent.manifest, Some(&parent.manifest_media_type), "store", "manifest").ok();
         let own = own.filter(|own| own.layers.len() == parent.layers.len());
@@ -129,23 +118,26 @@ fn manifest_bytes(
                 Some((known, kind)) => {
                     Descriptor::new(oci_layer(kind.compression), known.digest, known.size_bytes)
                 }
-                None => plain_descriptor(store, layer)?,
+                None => recorded(store, layer)?,
             });
         }
     }
-    layers.push(plain_descriptor(store, layer)?);
+    layers.push(plain(new.diff_id(), new.tar_size_bytes()));
     let config = Measured::of(config);
     let config = Descriptor::new(OCI_CONFIG, config.digest, config.size_bytes);
     Manifest::new(OCI_MANIFEST, config, layers).to_bytes("store")
 }
 
 /// The layer as its plain tar, whose length is on record if it came so; else the tar is made to see.
-fn plain_descriptor(store: &Store, layer: &LayerRecord) -> Result<Descriptor, ImageError> {
+fn recorded(store: &Store, layer: &LayerRecord) -> Result<Descriptor, ImageError> {
     let diff_id = diff_id(layer)?;
-    let media_type = oci_layer(plywood_archive::compression::Compression::None);
     let size_bytes = match layer.packed.filter(|packed| packed.digest == diff_id) {
         Some(packed) => packed.size_bytes,
         None => store.layer_tar(&layer.id, &mut std::io::sink())?.size_bytes,
     };
-    Ok(Descriptor::new(media_type, diff_id, size_bytes))
+    Ok(plain(diff_id, size_bytes))
+}
+
+fn plain(diff_id: Digest, size_bytes: u64) -> Descriptor {
+    Descriptor::new(oci_layer(plywood_archive::compression::Compression::None), diff_id, size_bytes)
 }

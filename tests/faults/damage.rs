@@ -39,11 +39,6 @@ impl Layer {
 }
 
 /// Statements on the store's database, as somebody with a shell makes them.
-fn sql(world: &World, text: &str) {
-    let connection = rusqlite::Connection::open(world.root().join("plywood.db")).unwrap();
-    connection.execute_batch(text).unwrap();
-}
-
 fn change_content(layer: &Layer) {
     let times = fs::metadata(layer.file()).unwrap().modified().unwrap();
     let mut content = fs::read(layer.file()).unwrap();
@@ -161,19 +156,19 @@ const DAMAGES: &[Damage] = &[
     Damage {
         name: "the row is gone",
         make: |world, layer| {
-            sql(world, &format!("PRAGMA foreign_keys = OFF; DELETE FROM layers WHERE id = '{}'", layer.id));
+            world.sql(&format!("PRAGMA foreign_keys = OFF; DELETE FROM layers WHERE id = '{}'", layer.id));
         },
         by_itself: true,
     },
     Damage {
         name: "the image lacks a layer",
-        make: |world, layer| sql(world, &format!("DELETE FROM image_layers WHERE layer = '{}'", layer.id)),
+        make: |world, layer| world.sql(&format!("DELETE FROM image_layers WHERE layer = '{}'", layer.id)),
         by_itself: true,
     },
     Damage {
         name: "the parent is another",
         make: |world, layer| {
-            sql(world, &format!("UPDATE layers SET parent = NULL WHERE parent = '{}'", layer.id));
+            world.sql(&format!("UPDATE layers SET parent = NULL WHERE parent = '{}'", layer.id));
         },
         by_itself: true,
     },

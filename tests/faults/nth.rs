@@ -56,8 +56,7 @@ fn run(
         fault.verdict()
     });
     let call = met?;
-    let judged =
-        catch_unwind(AssertUnwindSafe(|| expected.judge(operation, &world, &ended, fault == Fault::Killed)));
+    let judged = catch_unwind(AssertUnwindSafe(|| expected.judge(&world, &ended, fault == Fault::Killed)));
     let judged = judged.unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<String>()

@@ -1,8 +1,10 @@
 //! The operations that are broken off at every call, and the stores that each begins with.
 
 use std::fs::File;
+use std::io::Cursor;
 use std::process::ExitStatus;
 
+use crate::images;
 use crate::supervisor::{Call, Verdict, watch};
 use crate::world::{World, write_into};
 
@@ -89,11 +91,13 @@ fn with_app(world: &World) {
     world.pull("app");
 }
 
-/// A layer that nothing needs: what an engine leaves that dies between committing a layer and naming an image.
+/// A layer that nothing needs, as no operation leaves one.
 fn with_garbage(world: &World) {
     with_work(world);
     let store = world.open();
-    drop(store.commit_layer("work", &()).unwrap());
+    store.apply_layer(None, Box::new(Cursor::new(images::top(20))), &()).unwrap();
+    drop(store);
+    world.sql("DELETE FROM pins");
 }
 
 /// A pull that was killed in the middle.
@@ -175,7 +179,7 @@ pub struct Expected {
 impl Expected {
     pub fn of(operation: Operation, driver: &'static str) -> Self {
         let template = operation.template(driver);
-        let before = shape_of(&operation.copy(&template), operation);
+        let before = operation.copy(&template).recovered().shape();
         let world = operation.copy(&template);
         let mut calls = Vec::new();
         let ended = operation.run_in(&world, &mut |call| {
@@ -185,19 +189,13 @@ impl Expected {
         let must_fail = operation.name == "pull of another image";
         assert_eq!(ended.status.success(), !must_fail, "{}: {}", operation.name, ended.stderr);
         let output = std::fs::read(world.path("out")).ok();
-        Self { after: shape_of(&world, operation), template, before, output, calls }
+        Self { after: world.recovered().shape(), template, before, output, calls }
     }
 
     /// Whether a store is as the operation must leave it, whatever happened: as before or as after, and as after where it said
     /// that it is done.
-    pub fn judge(
-        &self,
-        operation: Operation,
-        world: &World,
-        ended: &Ended,
-        killed: bool,
-    ) -> Result<(), String> {
-        let shape = shape_of(world, operation);
+    pub fn judge(&self, world: &World, ended: &Ended, killed: bool) -> Result<(), String> {
+        let shape = world.recovered().shape();
         let done = ended.status.success();
         if ended.stderr.contains("panicked") {
             return Err(format!("it panicked: {}", ended.stderr));
@@ -211,22 +209,11 @@ impl Expected {
         if shape != self.before && shape != self.after {
             return Err(format!("half: {shape:#?}, neither {:#?} nor {:#?}", self.before, self.after));
         }
-        let again = shape_of(world, operation);
+        let again = world.recovered().shape();
         if again == shape {
             Ok(())
         } else {
             Err(format!("a second recovery changed {shape:#?} to {again:#?}"))
         }
     }
-}
-
-/// Opens the store, which recovers it, and answers what is in it.
-///
-/// A commit makes a layer and then the image that names it. What dies in between leaves a layer that nothing needs, and that the next
-/// collection takes: so of a commit it is judged what is there after one.
-fn shape_of(world: &World, operation: Operation) -> Vec<String> {
-    if operation.name == "commit" {
-        world.ok(&["gc"]);
-    }
-    world.recovered().shape()
 }

@@ -304,7 +304,7 @@ fn at_each_of_the_twenty_points_nothing_is_lost() {
                 let what = format!("{driver}, {}, {fault:?} at {met:?}", point.number);
                 assert!(met.is_some(), "{what}: not reached");
                 let killed = fault == Verdict::Kill;
-                if let Err(reason) = known.judge(operation, &world, &ended, killed) {
+                if let Err(reason) = known.judge(&world, &ended, killed) {
                     panic!("{what}: {reason}");
                 }
                 if killed {

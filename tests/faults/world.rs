@@ -71,6 +71,11 @@ impl World {
         run(&mut self.command(arguments))
     }
 
+    /// Changes the database behind the store's back.
+    pub fn sql(&self, text: &str) {
+        rusqlite::Connection::open(self.root().join("plywood.db")).unwrap().execute_batch(text).unwrap();
+    }
+
     pub fn pull(&self, name: &str) {
         self.ok(&["pull", "-q", &self.source(name), "--name", name]);
     }

@@ -29,7 +29,7 @@ use claim::Claim;
 use write_behind::WriteBehind;
 
 pub(crate) use plan::{config_matches, diff_ids_of};
-pub(crate) use single::{Keeper, Single};
+pub(crate) use single::{Keeper, Single, Staged, first_error};
 pub(crate) use unpack::{Announced, Unpacked, any_cause};
 
 /// Each beginning anew takes that another process failed and a third was quicker; so often it is no chance any more.

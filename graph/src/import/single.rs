@@ -37,10 +37,9 @@ pub(crate) struct Single<'a> {
     pub(crate) keeper: Keeper,
 }
 
-/// A layer in staging, and what it stands on.
-struct Staged<'a> {
-    inner: &'a Inner,
-    lease: &'a Lease,
+/// A layer in staging, and what it stands on. The lease that it is staged by goes beside.
+#[derive(Debug)]
+pub(crate) struct Staged {
     id: LayerId,
     /// Nearest first.
     parents: Vec<LayerId>,
@@ -58,19 +57,22 @@ enum Place {
 
 impl Inner {
     /// Unpacks `bytes` as a new layer and commits it. Where the same layer is there already, that one is answered. The lease has its
-    /// row. `confirm` is asked once the bytes are through: an error of it is the first.
+    /// row.
     pub(crate) fn import_single(
         &self,
         &Single { lease, parent, expected, keeper }: &Single<'_>,
         bytes: Box<dyn Read + Send>,
-        confirm: impl FnOnce() -> Result<(), GraphError>,
         progress: &dyn Progress,
     ) -> Result<LayerRecord, GraphError> {
-        let staged = Staged::begin(self, lease, parent)?;
-        let unpacked = first_error(staged.unpack(bytes, expected, progress), confirm());
-        let committed = unpacked.and_then(|unpacked| staged.finish(&unpacked, keeper));
+        let staged = Staged::begin(lease, parent)?;
+        let keep = |transaction: &Transaction<'_>, layer: &LayerId| match keeper {
+            Keeper::Pin => layers::pin(transaction, layer),
+            Keeper::Lease => lease.hold(transaction, layer),
+        };
+        let unpacked = staged.unpack(lease, bytes, expected, progress);
+        let committed = unpacked.and_then(|unpacked| staged.finish(lease, &unpacked, &keep));
         if committed.is_err() {
-            self.abandon(std::slice::from_ref(&staged.id), lease);
+            staged.abandon(lease);
         }
         let id = committed?;
         let row = self.database.read(|transaction| layers::by_id(transaction, &id))?;
@@ -79,7 +81,7 @@ impl Inner {
 }
 
 /// A pipe that broke only says that the other end failed.
-fn first_error(
+pub(crate) fn first_error(
     unpacked: Result<Unpacked, GraphError>,
     made: Result<(), GraphError>,
 ) -> Result<Unpacked, GraphError> {
@@ -95,8 +97,10 @@ fn first_error(
     }
 }
 
-impl<'a> Staged<'a> {
-    fn begin(inner: &'a Inner, lease: &'a Lease, parent: Option<&LayerId>) -> Result<Self, GraphError> {
+impl Staged {
+    /// Stages a layer on `parent`.
+    pub(crate) fn begin(lease: &Lease, parent: Option<&LayerId>) -> Result<Self, GraphError> {
+        let inner = lease.inner();
         let witness = inner.durability_witness()?;
         let id = random_layer_id()?;
         let (parents, parent_chain) = inner.database.write(|transaction| {
@@ -104,38 +108,63 @@ impl<'a> Staged<'a> {
             layers::insert_staging(transaction, &id, None, lease.id(), inner.now())?;
             Ok(below)
         })?;
-        Ok(Self { inner, lease, id, parents, parent_chain, witness })
+        Ok(Self { id, parents, parent_chain, witness })
     }
 
-    fn unpack(
+    /// Unpacks the layer's bytes, those of `expected` where that is known.
+    pub(crate) fn unpack(
         &self,
+        lease: &Lease,
         bytes: Box<dyn Read + Send>,
         expected: Option<Digest>,
         progress: &dyn Progress,
     ) -> Result<Unpacked, GraphError> {
         let announced = Announced { index: 0, diff_id: expected, packed: None };
         let stopped = Arc::new(AtomicBool::new(false));
-        self.inner.unpack(self.layer(), &announced, bytes, progress, &stopped)
+        lease.inner().unpack(self.layer(), &announced, bytes, progress, &stopped)
+    }
+
+    /// The layers it stands on, nearest first.
+    pub(crate) fn parents(&self) -> &[LayerId] {
+        &self.parents
     }
 
     fn layer(&self) -> LayerRef<'_> {
         LayerRef::new(&self.id, &self.parents)
     }
 
-    /// Seals and commits; answers the id under which the layer is there.
-    fn finish(&self, unpacked: &Unpacked, keeper: Keeper) -> Result<LayerId, GraphError> {
-        self.inner.seal(self.layer())?;
-        self.inner.make_durable(self.witness.as_ref())?;
+    /// Undoes it: nothing of the layer remains, unless it was committed.
+    pub(crate) fn abandon(&self, lease: &Lease) {
+        lease.inner().abandon(std::slice::from_ref(&self.id), lease);
+    }
+
+    /// Seals and commits; answers the id under which the layer is there. `keep` is done in the same transaction: it lets something need the
+    /// layer with that id.
+    pub(crate) fn finish(
+        &self,
+        lease: &Lease,
+        unpacked: &Unpacked,
+        keep: &dyn Fn(&Transaction<'_>, &LayerId) -> Result<(), GraphError>,
+    ) -> Result<LayerId, GraphError> {
+        let inner = lease.inner();
+        inner.seal(self.layer())?;
+        inner.make_durable(self.witness.as_ref())?;
         loop {
             let mut swept = Vec::new();
-            let place = self.inner.database.write(|tx| self.commit(tx, unpacked, keeper, &mut swept))?;
-            if let Err(error) = self.inner.sweep(&swept, self.lease) {
+            let place = inner.database.write(|transaction| {
+                let place = self.commit(transaction, lease, unpacked, &mut swept)?;
+                if let Place::Settled(layer) = &place {
+                    keep(transaction, layer)?;
+                }
+                Ok(place)
+            })?;
+            if let Err(error) = inner.sweep(&swept, lease) {
                 tracing::warn!(%error, "layers left for the next recovery");
             }
             match place {
                 Place::Settled(id) => return Ok(id),
                 // Nobody waits for ours, whose chain id nobody knows: there is no circle.
-                Place::Awaited(id) => self.inner.wait_until_settled(&id)?,
+                Place::Awaited(id) => inner.wait_until_settled(&id)?,
             }
         }
     }
@@ -143,8 +172,8 @@ impl<'a> Staged<'a> {
     fn commit(
         &self,
         transaction: &Transaction<'_>,
+        lease: &Lease,
         unpacked: &Unpacked,
-        keeper: Keeper,
         swept: &mut Vec<LayerId>,
     ) -> Result<Place, GraphError> {
         let chain_id = chain::extend(self.parent_chain.as_ref(), &unpacked.diff_id);
@@ -154,8 +183,8 @@ impl<'a> Staged<'a> {
                 row.record.id
             }
             other => {
-                if let Some(LayerRow { record, lease }) = other {
-                    if self.inner.is_worked_on(lease.as_deref())? {
+                if let Some(LayerRow { record, lease: by }) = other {
+                    if lease.inner().is_worked_on(by.as_deref())? {
                         return Ok(Place::Awaited(record.id));
                     }
                     swept.push(record.id);
@@ -164,14 +193,10 @@ impl<'a> Staged<'a> {
             }
         };
         for id in &*swept {
-            layers::mark_deleting(transaction, id, self.lease.id())?;
+            layers::mark_deleting(transaction, id, lease.id())?;
         }
         if settled == self.id {
-            self.commit_own(transaction, unpacked, chain_id)?;
-        }
-        match keeper {
-            Keeper::Pin => layers::pin(transaction, &settled)?,
-            Keeper::Lease => self.lease.hold(transaction, &settled)?,
+            self.commit_own(transaction, lease, unpacked, chain_id)?;
         }
         Ok(Place::Settled(settled))
     }
@@ -179,6 +204,7 @@ impl<'a> Staged<'a> {
     fn commit_own(
         &self,
         tx: &Transaction<'_>,
+        lease: &Lease,
         unpacked: &Unpacked,
         chain_id: Digest,
     ) -> Result<(), GraphError> {
@@ -186,7 +212,7 @@ impl<'a> Staged<'a> {
         // Bytes that were not packed at all are the diff id over again.
         let packed = Some(packed).filter(|packed| packed.digest != diff_id);
         let commit = Commit { id: &self.id, parent: self.parents.first(), diff_id, chain_id, usage, packed };
-        if layers::commit(tx, &commit, self.lease.id())? {
+        if layers::commit(tx, &commit, lease.id())? {
             return layers::replace_damaged(tx, &chain_id, &self.id);
         }
         let reason = "the layer was taken away by another process meanwhile".to_owned();
