@@ -1,11 +1,12 @@
 //! What the program says and leaves when it is asked for what is not there, or told to stop.
 
+use std::fs::File;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::images::{self, Piece};
+use crate::supervisor::{Sort, Verdict, watch};
 use crate::world::{DRIVERS, World, names};
 
 #[test]
@@ -43,17 +44,16 @@ fn a_pull_that_is_told_to_stop_cleans_up() {
         images::layout(&world.path("layout"), &[("large", &[images::base(), images::layer(&files)])]);
         drop(world.open());
         let source = world.source("large");
-        let pull =
-            world.command(["pull", &source, "--name", "large"]).stderr(Stdio::piped()).spawn().unwrap();
-        let began = Instant::now();
-        while names(&world.root().join("recipes")).len() < 2 {
-            assert!(began.elapsed() < Duration::from_mins(1), "the pull does not begin");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        kill_process(Pid::from_child(&pull), signal).unwrap();
-        let output = pull.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{said}");
+        // The signal comes while a file is written that many others come after.
+        let mut verdict = Some(Verdict::Signal(signal));
+        let mut pull = world.command(["pull", &source, "--name", "large"]);
+        let log = File::create(world.path("said")).unwrap();
+        let status = watch(pull.stdout(Stdio::null()).stderr(log), &mut |call| {
+            let is_there = call.sort == Sort::Changes && call.path.ends_with("/file-20");
+            if is_there { verdict.take().unwrap_or(Verdict::Go) } else { Verdict::Go }
+        });
+        let said = std::fs::read_to_string(world.path("said")).unwrap();
+        assert_eq!(status.code(), Some(code), "{said}");
         assert!(said.contains("cancelled"), "{said}");
         // By itself: nobody has opened the store since.
         for folder in ["recipes", "leases", "tmp"] {

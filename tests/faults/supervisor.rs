@@ -11,6 +11,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// Where the listener is in the program that is watched: the number that the watcher takes it by.
 const LISTENER: i32 = 700;
 /// A program that makes no call and does not end for so long hangs.
@@ -133,6 +135,8 @@ pub enum Verdict {
     Fail(i32),
     /// It is not made, and the program is killed.
     Kill,
+    /// The program is sent this signal first; then the call is made.
+    Signal(Signal),
 }
 
 /// Runs a program under watch. `decide` is asked about every call on a file of some file system, and on mounts; what goes to
@@ -148,9 +152,13 @@ pub fn watch(command: &mut Command, decide: &mut dyn FnMut(&Call) -> Verdict) ->
     let listener = listener_of(child.id());
     while let Some(notice) = next(&listener) {
         let verdict = seen(&notice).map_or(Verdict::Go, |call| decide(&call));
-        if verdict == Verdict::Kill {
-            child.kill().unwrap();
-            break;
+        match verdict {
+            Verdict::Kill => {
+                child.kill().unwrap();
+                break;
+            }
+            Verdict::Signal(signal) => kill_process(Pid::from_child(&child), signal).unwrap(),
+            Verdict::Go | Verdict::Fail(_) => {}
         }
         answer(&listener, notice.id, verdict);
     }
@@ -205,7 +213,7 @@ fn install(filter: &[libc::sock_filter]) -> std::io::Result<()> {
 }
 
 fn listener_of(process: u32) -> OwnedFd {
-    use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
     let pid = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
     let handle = pidfd_open(pid, PidfdFlags::empty()).unwrap();
     pidfd_getfd(handle, LISTENER, PidfdGetfdFlags::empty()).unwrap()
