@@ -14,21 +14,34 @@ pub fn detach() -> io::Result<()> {
     Ok(nix::unistd::daemon(false, false)?)
 }
 
-/// Runs something, once, when the process is asked to end (`SIGTERM`, `SIGINT`, `SIGHUP`), in place of ending. Must be called
-/// before other threads are started, which inherit that the signals do not reach them.
-///
-/// # Errors
-/// Those of `pthread_sigmask(3)` and of starting a thread.
-pub fn on_termination(run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let mut signals = SigSet::empty();
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
-        signals.add(signal);
-    }
-    signals.thread_block()?;
-    let spawned = thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        if signals.wait().is_ok() {
-            run();
+/// The signals that ask a process to end (`SIGTERM`, `SIGINT`, `SIGHUP`), kept from ending it. They wait for [`run`](Self::run).
+#[derive(Debug)]
+pub struct Terminations(SigSet);
+
+impl Terminations {
+    /// Holds them back, for this thread and all that it starts. A child of [`detach`] has them held back from its beginning.
+    ///
+    /// # Errors
+    /// Those of `pthread_sigmask(3)`.
+    pub fn hold_back() -> io::Result<Self> {
+        let mut signals = SigSet::empty();
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+            signals.add(signal);
         }
-    });
-    spawned.map(drop)
+        signals.thread_block()?;
+        Ok(Self(signals))
+    }
+
+    /// Runs something, once, when one of them comes or has come.
+    ///
+    /// # Errors
+    /// Those of starting a thread.
+    pub fn run(self, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let spawned = thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            if self.0.wait().is_ok() {
+                run();
+            }
+        });
+        spawned.map(drop)
+    }
 }

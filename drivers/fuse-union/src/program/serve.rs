@@ -43,12 +43,15 @@ fn serve(asked: Asked, target: &Path, foreground: bool) -> Result<(), Failure> {
     let (device, mounter) = mount(target, &asked.mount)?;
     tracing::debug!(?mounter, target = %target.display(), "mounted");
     let session = Session::new(device, Arc::clone(&union)).inspect_err(|_| undo(target, mounter))?;
+    // Before the caller goes on: who mounted it may end it at once, and the mount must go with it.
+    let terminations =
+        plywood_sys::daemon::Terminations::hold_back().inspect_err(|_| undo(target, mounter))?;
     if !foreground {
         // What happens from here on nobody sees: all that can go wrong with options and folders has been told.
         plywood_sys::daemon::detach().inspect_err(|_| undo(target, mounter))?;
     }
     let to_unmount = target.clone();
-    plywood_sys::daemon::on_termination(move || undo(&to_unmount, mounter))?;
+    terminations.run(move || undo(&to_unmount, mounter)).inspect_err(|_| undo(target, mounter))?;
     union.start_trimming();
     session.start()?.wait();
     Ok(())
