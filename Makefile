@@ -1,7 +1,7 @@
 # make demo   builds, and shows what Plywood does on an image made of this machine's own files
 # make test   installs the few Debian packages the tests need, if missing, then runs everything
 # make soak STEPS=N [SEED=N]   N random steps on each driver, compared with the oracle in memory after each; then faults-soak
-# make faults-soak ROUNDS=N OPERATIONS=N   N rounds of killed processes, N operations of each of 64 processes, every system call
+# make faults-soak ROUNDS=N OPERATIONS=N [SEED=N]   N rounds of killed processes, N operations of each of 64 processes, every system call
 #              of every operation failing, a store of 100,000 layers (tests/faults)
 # make lint   rustfmt, clippy and rustdoc, with warnings as errors
 # make deny   licences, bans and sources of all crates, by cargo-deny (takes minutes to build the first time)
@@ -16,9 +16,9 @@
 
 CARGO ?= cargo
 SECONDS ?= 20
-PACKAGES = acl attr buildah busybox-static containerd e2fsprogs fuse3 gzip podman python3 runc strace tar uidmap util-linux xfsprogs zstd
+PACKAGES = acl attr btrfs-progs buildah busybox-static containerd e2fsprogs fuse3 gzip perl podman python3 runc strace tar uidmap util-linux xfsprogs zstd
 # What the virtual machine takes, and what is brought into it.
-VM_PACKAGES = btrfs-progs busybox-static cpio dmsetup e2fsprogs kmod qemu-system-x86 thin-provisioning-tools
+VM_PACKAGES = busybox-static cpio dmsetup e2fsprogs kmod qemu-system-x86 thin-provisioning-tools
 
 all:
 	$(CARGO) build --release --package plywood --package plywood-fuse-union
@@ -41,8 +41,9 @@ soak:
 
 faults-soak: ROUNDS ?= 10000
 faults-soak: OPERATIONS ?= 1000
+faults-soak: SEED ?= $(shell date +%s)
 faults-soak: packages
-	PLYWOOD_FAULTS_ROUNDS=$(ROUNDS) PLYWOOD_FAULTS_OPERATIONS=$(OPERATIONS) PLYWOOD_FAULTS_SAMPLE=0 PLYWOOD_FAULTS_LAYERS=100000 \
+	PLYWOOD_FAULTS_SEED=$(SEED) PLYWOOD_FAULTS_ROUNDS=$(ROUNDS) PLYWOOD_FAULTS_OPERATIONS=$(OPERATIONS) PLYWOOD_FAULTS_SAMPLE=0 PLYWOOD_FAULTS_LAYERS=100000 \
 		$(CARGO) test --release --test faults -- --nocapture --test-threads 1
 
 lint:

@@ -201,8 +201,10 @@ fn a_commit_without_room_leaves_nothing() {
     *bench.hooks.before_apply.lock().unwrap() = {
         let hooks = std::sync::Arc::clone(&bench.hooks);
         Some(std::sync::Arc::new(move || {
-            // The diff has passed its own check of the name by now.
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            // The diff has to pass its own check of the name.
+            while !hooks.diffing.load(std::sync::atomic::Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
             *hooks.fails_at.lock().unwrap() = Some("a".to_owned());
         }))
     };

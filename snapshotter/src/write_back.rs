@@ -189,9 +189,12 @@ mod tests {
             if failing.load(Ordering::SeqCst) { Err(disk()) } else { Ok(()) }
         };
         let write_back = WriteBack::start_with(write, SOON).unwrap();
-        write_back.begin("a");
-        write_back.begin("b");
-        fails.store(true, Ordering::SeqCst);
+        {
+            let _paused = write_back.pause();
+            write_back.begin("a");
+            write_back.begin("b");
+            fails.store(true, Ordering::SeqCst);
+        }
         wait_until(|| write_back.has_failed("a"));
         assert!(write_back.has_failed("b"), "b was unpacked, too");
         {

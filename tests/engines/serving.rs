@@ -88,7 +88,15 @@ fn metrics_are_offered_on_request() {
     let child: Child =
         command.args(["snapshotter", "--metrics", &address, "--address"]).arg(&socket).spawn().unwrap();
     connect(&socket);
-    let mut stream = TcpStream::connect(&address).unwrap();
+    // The socket is there a moment before.
+    let began = Instant::now();
+    let mut stream = loop {
+        match TcpStream::connect(&address) {
+            Ok(stream) => break stream,
+            Err(error) => assert!(began.elapsed() < Duration::from_secs(30), "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut page = String::new();
     stream.read_to_string(&mut page).unwrap();

@@ -31,6 +31,8 @@ pub struct Hooks {
     pub before_apply: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
     /// A file of this name cannot be written.
     pub fails_at: Mutex<Option<String>>,
+    /// A diff has begun to write a file.
+    pub diffing: AtomicBool,
     /// Layers cannot be removed.
     pub keeps: AtomicBool,
 }
@@ -207,6 +209,7 @@ impl GraphDriver for Fake {
             if self.hooks.fails_at.lock().unwrap().as_deref() == Some(name.as_str()) {
                 return Err(DriverError::new(ErrorKind::Corrupt, "diff", "unreadable").at(name));
             }
+            self.hooks.diffing.store(true, Ordering::SeqCst);
             writer.append(&entry(&name, Kind::Regular, content.len() as u64)).map_err(system("write"))?;
             writer.write_payload(&content).map_err(system("write"))?;
             usage += Usage { size_bytes: content.len() as u64, inodes: 1 };

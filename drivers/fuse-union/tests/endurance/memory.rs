@@ -26,6 +26,7 @@ fn fill(root: &Path, files: u64) {
 
 #[test]
 fn a_walk_over_many_files_takes_bounded_memory_and_gives_it_back() {
+    let _alone = crate::alone();
     let files = number("PLYWOOD_FUSE_FILES", 100_000);
     // Names and attributes are kept alike in every mode.
     let io = "noopen";
