@@ -31,8 +31,11 @@ mod world;
 /// Held by every test: they measure times, fill disks, and use all processors.
 static MACHINE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
-/// Waits until no other test of this program runs.
+/// Waits until no other test of this program runs. What this thread and its children mount ends with them, also where they are killed.
 fn alone() -> std::sync::MutexGuard<'static, ()> {
+    use rustix::mount::MountPropagationFlags as Flags;
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+    rustix::mount::mount_change("/", Flags::REC | Flags::PRIVATE).unwrap();
     MACHINE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 

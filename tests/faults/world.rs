@@ -129,7 +129,7 @@ impl World {
 
     /// What is mounted in the folder.
     pub fn mounts(&self) -> Vec<PathBuf> {
-        let list = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let list = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
         let targets = list.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
         targets.filter(|target| target.starts_with(self.folder.path())).collect()
     }
@@ -145,7 +145,7 @@ impl Drop for World {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.unmount_all();
-        } else if let Ok(list) = fs::read_to_string("/proc/self/mountinfo") {
+        } else if let Ok(list) = fs::read_to_string("/proc/thread-self/mountinfo") {
             let below = |line: &&str| line.contains(self.folder.path().to_str().unwrap_or("?"));
             for target in list.lines().filter(below).filter_map(|line| line.split(' ').nth(4)) {
                 drop(Command::new("umount").arg("-l").arg(target).status());
