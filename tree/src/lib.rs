@@ -17,6 +17,7 @@ mod linked;
 pub mod markers;
 pub mod merge;
 pub mod metadata;
+pub mod mount_options;
 pub mod mounted;
 pub mod path;
 mod pending;

@@ -3,8 +3,9 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use plywood_graphdriver::{DriverError, DriverResult, ErrorKind, MountSpec};
+use plywood_graphdriver::{DriverResult, MountSpec};
 use plywood_sys::mount::{Overlay, Restrictions};
+use plywood_tree::mount_options::{self, IN_LOWER, IN_UPPER};
 
 /// How the option begins that labels every file for SELinux.
 pub(crate) const LABEL: &str = "context=";
@@ -18,15 +19,15 @@ pub fn overlay_spec(overlay: &Overlay) -> DriverResult<MountSpec> {
     let carried = |folder: &Path, special| carried(folder, special, labelled);
     let mut options = Vec::with_capacity(overlay.options.len() + 3);
     for option in &overlay.options {
-        options.push(option.strip_prefix(LABEL).map_or_else(|| Ok(option.clone()), quoted_label)?);
+        options.push(option.strip_prefix(LABEL).map_or_else(|| Ok(option.clone()), mount_options::context)?);
     }
     if let Some((upper, work)) = &overlay.upper {
         for (key, folder) in [("workdir", work), ("upperdir", upper)] {
-            options.push(format!("{key}={}", carried(folder, b"\\,")?));
+            options.push(format!("{key}={}", carried(folder, IN_UPPER)?));
         }
     }
     let lower: Vec<String> =
-        overlay.lower.iter().map(|folder| carried(folder, b"\\:,")).collect::<DriverResult<_>>()?;
+        overlay.lower.iter().map(|folder| carried(folder, IN_LOWER)).collect::<DriverResult<_>>()?;
     options.push(format!("lowerdir={}", lower.join(":")));
     options.extend(flags(overlay.restrictions).map(str::to_owned));
     Ok(MountSpec { kind: "overlay".to_owned(), source: PathBuf::from("overlay"), options })
@@ -42,46 +43,23 @@ pub(crate) fn flags(restrictions: Restrictions) -> impl Iterator<Item = &'static
     flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag)
 }
 
-/// The label in quotes, between which SELinux takes the commas of categories (`selinux_sb_eat_lsm_opts`, Linux 6.18).
-fn quoted_label(label: &str) -> DriverResult<String> {
-    if label.contains('"') {
-        return Err(uncarried("a label with a quote cannot be said in mount options"));
-    }
-    Ok(format!("{LABEL}\"{label}\""))
-}
-
 /// The folder as options name it. SELinux, which looks for a label first, splits at commas whatever the backslashes say.
 fn carried(folder: &Path, special: &[u8], labelled: bool) -> DriverResult<String> {
     let bytes = folder.as_os_str().as_bytes();
     if labelled && bytes.iter().any(|byte| matches!(byte, b',' | b'"')) {
         let reason =
             "mount options with a label cannot name a folder that has a comma or a quote in its path";
-        return Err(uncarried(reason).at(folder));
+        return Err(mount_options::unsaid(reason).at(folder));
     }
-    String::from_utf8(escape(folder, special))
-        .map_err(|_| uncarried("mount options cannot name a folder whose path is not UTF-8").at(folder))
-}
-
-fn uncarried(reason: &str) -> DriverError {
-    DriverError::new(ErrorKind::Unsupported, "write mount options", reason)
-}
-
-/// Puts a backslash before the characters that overlayfs' option parser would take as its own.
-fn escape(folder: &Path, special: &[u8]) -> Vec<u8> {
-    let mut escaped = Vec::new();
-    for byte in folder.as_os_str().as_bytes() {
-        if special.contains(byte) {
-            escaped.push(b'\\');
-        }
-        escaped.push(*byte);
-    }
-    escaped
+    mount_options::text(mount_options::escaped(folder, special)).map_err(|error| error.at(folder))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use std::ffi::OsStr;
+
+    use plywood_graphdriver::ErrorKind;
 
     use super::*;
 

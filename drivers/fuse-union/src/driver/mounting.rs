@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use plywood_graphdriver::{DriverError, DriverResult, ErrorKind, LayerId, LayerRef, MountRequest, MountSpec};
+use plywood_tree::mount_options::{self, IN_LOWER, IN_UPPER, escaped};
 use plywood_tree::upper_layers::MountFolders;
 use rustix::fs::Access;
 use rustix::io::Errno;
@@ -22,7 +23,7 @@ pub(super) fn options(
     folders: &MountFolders,
     request: &MountRequest<'_>,
 ) -> DriverResult<Vec<Vec<u8>>> {
-    let lower: Vec<Vec<u8>> = folders.lower.iter().map(|folder| escape(folder, b"\\:,")).collect();
+    let lower: Vec<Vec<u8>> = folders.lower.iter().map(|folder| escaped(folder, IN_LOWER)).collect();
     let mut options = vec![
         [b"lowerdir=", &lower.join(&b':')[..]].concat(),
         // What images say about overlays is data; renaming what is below answers EXDEV, since nobody exports redirects.
@@ -31,15 +32,11 @@ pub(super) fn options(
         format!("fsname={}", source(layer)).into_bytes(),
     ];
     if let Some((upper, work)) = &folders.upper {
-        options.push([b"upperdir=", &escape(upper, b"\\,")[..]].concat());
-        options.push([b"workdir=", &escape(work, b"\\,")[..]].concat());
+        options.push([b"upperdir=", &escaped(upper, IN_UPPER)[..]].concat());
+        options.push([b"workdir=", &escaped(work, IN_UPPER)[..]].concat());
     }
     if let Some(label) = request.label {
-        if label.contains('"') {
-            let reason = "a label with a quote cannot be said in mount options";
-            return Err(DriverError::new(ErrorKind::Unsupported, "mount union", reason));
-        }
-        options.push(format!("context=\"{label}\"").into_bytes());
+        options.push(mount_options::context(label)?.into_bytes());
     }
     let flags = [(request.read_only, "ro"), (request.inspection, "nosuid"), (request.inspection, "nodev")];
     options.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag.as_bytes().to_vec()));
@@ -65,30 +62,16 @@ pub(super) fn spec(
     folders: &MountFolders,
     request: &MountRequest<'_>,
 ) -> DriverResult<MountSpec> {
-    let text = |bytes: Vec<u8>| {
-        String::from_utf8(bytes).map_err(|_| {
-            let reason = "mount options cannot name a folder whose path is not UTF-8";
-            DriverError::new(ErrorKind::Unsupported, "tell mounts", reason)
-        })
-    };
     let program = match server {
-        Server::Program(path) => text(path.as_os_str().as_bytes().to_vec())?,
+        Server::Program(path) => mount_options::text(path.as_os_str().as_bytes().to_vec())?,
         // Whoever mounts has it in `PATH`, or has no server.
         Server::ThisProcess => "fuse-union".to_owned(),
     };
-    let options = options(layer, folders, request)?.into_iter().map(text).collect::<DriverResult<_>>()?;
+    let options = options(layer, folders, request)?
+        .into_iter()
+        .map(mount_options::text)
+        .collect::<DriverResult<_>>()?;
     Ok(MountSpec { kind: format!("fuse3.{program}"), source: "overlay".into(), options })
-}
-
-fn escape(folder: &Path, special: &[u8]) -> Vec<u8> {
-    let mut escaped = Vec::new();
-    for byte in folder.as_os_str().as_bytes() {
-        if special.contains(byte) {
-            escaped.push(b'\\');
-        }
-        escaped.push(*byte);
-    }
-    escaped
 }
 
 /// Takes down a mount whose server is gone. What was written is in the upper layer.
