@@ -1,6 +1,6 @@
 //! The program `fuse-union`, which serves the mounts of that driver, beside the test's own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
 
@@ -26,4 +26,15 @@ pub fn build() {
             .status();
         assert!(status.is_ok_and(|status| status.success()), "fuse-union was not built");
     });
+}
+
+/// Where it is, once it was built.
+///
+/// # Panics
+/// Where it does not compile.
+#[allow(dead_code, reason = "not everybody who has this module needs it")]
+pub fn fuse_union() -> PathBuf {
+    build();
+    // TARGET/PROFILE/deps/NAME
+    std::env::current_exe().unwrap().parent().and_then(Path::parent).unwrap().join("fuse-union")
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use plywood_fuse_union::{FuseUnion, Server};
 use plywood_graph::{CheckOptions, Durability, Store, StoreOptions};
 use plywood_graphdriver::{GraphDriver, Ownership};
 use plywood_overlay2::Overlay2;
@@ -25,8 +26,9 @@ use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::mounting::mount_all;
+use crate::programs;
 
-pub const DRIVERS: [&str; 2] = ["overlay2", "vfs"];
+pub const DRIVERS: [&str; 3] = ["overlay2", "fuse-union", "vfs"];
 
 /// Runs a case on every driver.
 pub fn on_every_driver(case: fn(&Bench)) {
@@ -79,6 +81,10 @@ impl Bench {
         std::fs::create_dir_all(&root).unwrap();
         let driver: Box<dyn GraphDriver> = match self.driver {
             "overlay2" => Box::new(Overlay2::open(&self.home(), Privilege::Root).unwrap()),
+            "fuse-union" => {
+                let server = Server::Program(programs::fuse_union());
+                Box::new(FuseUnion::open(&self.home(), Privilege::Root, server).unwrap())
+            }
             _ => Box::new(Vfs::open(&self.home(), Privilege::Root).unwrap()),
         };
         let options =

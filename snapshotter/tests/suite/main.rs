@@ -8,6 +8,8 @@ mod bench;
 mod content;
 mod listing;
 mod mounting;
+#[path = "../../../tests/programs/mod.rs"]
+mod programs;
 mod removing;
 mod sharing;
 mod stacking;

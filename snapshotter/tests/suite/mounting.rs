@@ -1,7 +1,9 @@
-//! Mounts made as containerd makes them: `mount(2)` with the options that came back, which is one page at most. Where the lower folders
+//! Mounts made as containerd makes them: `mount(2)` with the options that came back, which is one page at most; for types of `fuse3.` the
+//! program `mount.fuse3`. Where the lower folders
 //! of an overlay do not fit, they are named from the folder that all have in common (containerd's core/mount/mount_linux.go).
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -32,6 +34,14 @@ pub fn mount_all(mounts: &[Mount], target: impl AsRef<Path>) -> Mounted {
 }
 
 fn mount_one(one: &Mount, target: &Path) {
+    if let Some(program) = one.r#type.strip_prefix("fuse3.") {
+        let mut helper = Command::new("mount.fuse3");
+        helper.arg(&one.source).arg(target);
+        helper.args(one.options.iter().flat_map(|option| ["-o", option]));
+        let output = helper.args(["-t", program]).output().unwrap();
+        assert!(output.status.success(), "{one:?}: {}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
     let (mut flags, mut data) = (MsFlags::empty(), Vec::new());
     for option in &one.options {
         match option.as_str() {
