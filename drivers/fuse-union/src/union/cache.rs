@@ -14,18 +14,33 @@ pub(super) trait Closable: Send + Sync {
 /// Keeps the number of open descriptors near a limit, closing those first that were not used for the longest time.
 pub(super) struct DescriptorCache {
     limit: usize,
-    opened: Mutex<VecDeque<Weak<dyn Closable>>>,
+    opened: Mutex<Opened>,
 }
+
+struct Opened {
+    /// The longest unused first.
+    queue: VecDeque<Weak<dyn Closable>>,
+    /// How long the queue may get until those are taken out that went away: each keeps the memory of what it was.
+    next_sweep: usize,
+}
+
+/// A queue that is shorter is not worth sweeping.
+const FEW: usize = 64;
 
 impl DescriptorCache {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, opened: Mutex::new(VecDeque::new()) }
+        Self { limit, opened: Mutex::new(Opened { queue: VecDeque::new(), next_sweep: FEW }) }
     }
 
     /// Notes that something was opened. The caller must not hold its lock.
     pub(super) fn note(&self, opened: Weak<dyn Closable>) {
-        let mut queue = self.opened.lock();
+        let mut noted = self.opened.lock();
+        let Opened { queue, next_sweep } = &mut *noted;
         queue.push_back(opened);
+        if queue.len() > *next_sweep {
+            queue.retain(|one| one.strong_count() > 0);
+            *next_sweep = 2 * queue.len().max(FEW / 2);
+        }
         // Each is looked at twice at most: what is used, or held, gets a second round.
         let mut looks = 2 * queue.len();
         while queue.len() > self.limit && looks > 0 {
@@ -40,7 +55,7 @@ impl DescriptorCache {
     /// How many are open, those that went away without notice included.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.opened.lock().len()
+        self.opened.lock().queue.len()
     }
 }
 
@@ -82,5 +97,17 @@ mod tests {
         let closed: Vec<bool> = all.iter().map(|one| one.closed.load(Ordering::Relaxed)).collect();
         assert_eq!(closed, [false, true, true, false]);
         assert_eq!(cache.len(), 2);
+    }
+
+    #[test]
+    fn what_went_away_takes_no_memory() {
+        let cache = DescriptorCache::new(usize::MAX / 4);
+        let one = || Arc::new(One { used: AtomicBool::new(false), closed: AtomicBool::new(false) });
+        let stays: Vec<Arc<One>> = (0..100).map(|_| one()).collect();
+        for number in 0..10_000 {
+            let weak: Weak<One> = stays.get(number).map_or_else(|| Arc::downgrade(&one()), Arc::downgrade);
+            cache.note(weak);
+        }
+        assert!((100..=200).contains(&cache.len()), "{}", cache.len());
     }
 }
