@@ -24,6 +24,14 @@ struct Opened {
     next_sweep: usize,
 }
 
+impl Opened {
+    fn sweep(&mut self) {
+        self.queue.retain(|one| one.strong_count() > 0);
+        self.queue.shrink_to(FEW);
+        self.next_sweep = 2 * self.queue.len().max(FEW / 2);
+    }
+}
+
 /// A queue that is shorter is not worth sweeping.
 const FEW: usize = 64;
 
@@ -35,12 +43,11 @@ impl DescriptorCache {
     /// Notes that something was opened. The caller must not hold its lock.
     pub(super) fn note(&self, opened: Weak<dyn Closable>) {
         let mut noted = self.opened.lock();
-        let Opened { queue, next_sweep } = &mut *noted;
-        queue.push_back(opened);
-        if queue.len() > *next_sweep {
-            queue.retain(|one| one.strong_count() > 0);
-            *next_sweep = 2 * queue.len().max(FEW / 2);
+        noted.queue.push_back(opened);
+        if noted.queue.len() > noted.next_sweep {
+            noted.sweep();
         }
+        let queue = &mut noted.queue;
         // Each is looked at twice at most: what is used, or held, gets a second round.
         let mut looks = 2 * queue.len();
         while queue.len() > self.limit && looks > 0 {
@@ -50,6 +57,11 @@ impl DescriptorCache {
                 queue.push_back(oldest);
             }
         }
+    }
+
+    /// Takes out what went away.
+    pub(super) fn sweep(&self) {
+        self.opened.lock().sweep();
     }
 
     /// How many are open, those that went away without notice included.

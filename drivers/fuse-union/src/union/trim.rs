@@ -74,7 +74,7 @@ impl Union {
                 union.trim();
                 // Nodes that went leave holes between those that stay, which are no use to the rest of the machine.
                 if union.table.len() + GONE < union.trimmer.most.swap(union.table.len(), Ordering::Relaxed) {
-                    plywood_sys::allocator::give_back();
+                    union.give_memory_back();
                 }
             }
         });
@@ -107,6 +107,12 @@ impl Union {
         }
         *wanted = Wanted::Wait;
         true
+    }
+
+    fn give_memory_back(&self) {
+        self.folders.sweep();
+        self.files.sweep();
+        plywood_sys::allocator::give_back();
     }
 
     fn trim(&self) {
