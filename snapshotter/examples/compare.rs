@@ -1,14 +1,16 @@
-//! Compares snapshotters of a running containerd: how long `prepare`, `mounts` and `remove` of a snapshot take together, over containerd's socket,
-//! one snapshotter after the other in turn.
+//! Compares snapshotters of a running containerd: how long `prepare`, `mounts` and `remove` of a snapshot take together, over containerd's socket
+//! or a snapshotter's own, one after the other in turn.
 //!
-//! `compare SOCKET PARENT ROUNDS SNAPSHOTTER...`; PARENT is the name of a committed snapshot that all of them have (`ctr snapshots ls`), or
+//! `compare SOCKET PARENT ROUNDS SNAPSHOTTER[@SOCKET]...`; PARENT is the name of a committed snapshot that all of them have (`ctr snapshots ls`), or
 //! `-` for none.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, reason = "a tool for developers")]
 
 use std::time::{Duration, Instant};
 
 use plywood_snapshotter::proto::snapshots::snapshots_client::SnapshotsClient;
-use plywood_snapshotter::proto::snapshots::{MountsRequest, PrepareSnapshotRequest, RemoveSnapshotRequest};
+use plywood_snapshotter::proto::snapshots::{
+    ListSnapshotsRequest, MountsRequest, PrepareSnapshotRequest, RemoveSnapshotRequest,
+};
 use tonic::Request;
 use tonic::transport::Channel;
 
@@ -41,18 +43,53 @@ async fn once(
     Ok(taken)
 }
 
+/// A snapshotter behind a socket.
+struct Contender {
+    name: String,
+    client: SnapshotsClient<Channel>,
+    /// The parent, as it is called there.
+    parent: String,
+}
+
+impl Contender {
+    /// `NAME`, behind containerd's socket, or `NAME@SOCKET`: a snapshotter's own one, where containerd's names have its namespace and a number
+    /// before them.
+    async fn new(given: &str, containerd: &str, parent: &str) -> Result<Self, Box<dyn std::error::Error>> {
+        let own = given.split_once('@');
+        let socket = own.map_or(containerd, |(_, socket)| socket);
+        let mut client = SnapshotsClient::connect(format!("unix:{socket}")).await?;
+        let mut parent = parent.to_owned();
+        if own.is_some() && !parent.is_empty() {
+            let mut listed = client.list(in_namespace(ListSnapshotsRequest::default())).await?.into_inner();
+            let end = format!("/{parent}");
+            while let Some(message) = listed.message().await? {
+                parent = message
+                    .info
+                    .into_iter()
+                    .map(|info| info.name)
+                    .find(|name| name.ends_with(&end))
+                    .unwrap_or(parent);
+            }
+        }
+        Ok(Self { name: given.to_owned(), client, parent })
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [socket, parent, rounds, snapshotters @ ..] = &arguments[..] else {
-        return Err("compare SOCKET PARENT ROUNDS SNAPSHOTTER...".into());
+        return Err("compare SOCKET PARENT ROUNDS SNAPSHOTTER[@SOCKET]...".into());
     };
     let parent = if parent == "-" { "" } else { parent };
-    let mut client = SnapshotsClient::connect(format!("unix:{socket}")).await?;
-    let mut taken = vec![Vec::new(); snapshotters.len()];
+    let mut contenders = Vec::new();
+    for given in snapshotters {
+        contenders.push(Contender::new(given, socket, parent).await?);
+    }
+    let mut taken = vec![Vec::new(); contenders.len()];
     for _ in 0..rounds.parse::<usize>()? {
-        for (snapshotter, taken) in snapshotters.iter().zip(&mut taken) {
-            taken.push(once(&mut client, snapshotter, parent).await?);
+        for (Contender { name, client, parent }, taken) in contenders.iter_mut().zip(&mut taken) {
+            taken.push(once(client, name, parent).await?);
         }
     }
     for (snapshotter, taken) in snapshotters.iter().zip(taken) {
