@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use rustix::fs::{Mode, OFlags};
 
@@ -185,6 +186,8 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, GraphError
     connection.pragma_update(None, "temp_store", "MEMORY").map_err(&failed)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(&failed)?;
     connection.set_prepared_statement_cache_capacity(128);
+    // Plans do not depend on values: else a statement whose table has a partial index is compiled anew whenever another value is bound.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(&failed)?;
     Ok(connection)
 }
 
