@@ -105,25 +105,36 @@ impl FromStr for Digest {
         if algorithm != "sha256" {
             return Err(DigestError::Algorithm { algorithm: shortened(algorithm) });
         }
-        if let Some((index, character)) =
-            value.char_indices().find(|(_, character)| !matches!(character, '0'..='9' | 'a'..='f'))
-        {
-            return Err(DigestError::Character { character, index });
-        }
-        if value.len() != 2 * BYTES {
-            return Err(DigestError::Length { length: value.len() });
-        }
-        let mut bytes = [0; BYTES];
-        for (byte, pair) in bytes.iter_mut().zip(value.as_bytes().chunks_exact(2)) {
-            *byte = (nibble(pair[0]) << 4) | nibble(pair[1]);
-        }
-        Ok(Self(bytes))
+        decode(value.as_bytes()).map(Self).ok_or_else(|| {
+            let wrong =
+                value.char_indices().find(|(_, character)| !matches!(character, '0'..='9' | 'a'..='f'));
+            wrong.map_or(DigestError::Length { length: value.len() }, |(index, character)| {
+                DigestError::Character { character, index }
+            })
+        })
     }
 }
 
-/// Converts a digit that was checked to be lower-case hexadecimal.
-const fn nibble(digit: u8) -> u8 {
-    if digit <= b'9' { digit - b'0' } else { digit - b'a' + 10 }
+/// The bytes that lower-case hexadecimal digits say; a store has hundreds of thousands of these.
+fn decode(digits: &[u8]) -> Option<[u8; BYTES]> {
+    /// What each digit means, and for all other bytes something larger.
+    const MEANS: [u8; 256] = {
+        let mut means = [0xff; 256];
+        let mut value = 0;
+        while value < 16 {
+            means[b"0123456789abcdef"[value as usize] as usize] = value;
+            value += 1;
+        }
+        means
+    };
+    let digits: &[u8; 2 * BYTES] = digits.try_into().ok()?;
+    let (mut bytes, mut all) = ([0; BYTES], 0);
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let (high, low) = (MEANS[usize::from(pair[0])], MEANS[usize::from(pair[1])]);
+        all |= high | low;
+        *byte = (high << 4) | (low & 0xf);
+    }
+    (all < 16).then_some(bytes)
 }
 
 fn shortened(text: &str) -> String {
