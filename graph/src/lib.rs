@@ -34,6 +34,7 @@ mod report;
 mod reserve;
 mod snapshots;
 mod store;
+mod turn;
 mod verify;
 mod writers_lock;
 

@@ -1,8 +1,8 @@
 //! The writers' lock: one writer of all processes at a time, in the order in which they came, and how long they waited.
 //!
-//! Two flocks, because one is not fair: whoever gives it up and asks again at once is quicker than those that the kernel has yet to wake.
-//! A writer first takes the turn, waits with it for the lock, and then passes the turn on; so whoever just wrote stands behind those who
-//! wait. Both go with their process, however it ends. They come before `SQLite`'s own locks, which are waited for by sleeping and trying again.
+//! A flock keeps writers apart, and a turn keeps their order: a writer waits for its turn, waits as the first for the flock, and then passes the
+//! turn on. Both go with their process, however it ends. They come before `SQLite`'s own locks, which are waited for by sleeping and trying
+//! again.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -14,11 +14,10 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::GraphError;
 use crate::folder::Folder;
+use crate::turn::Turn;
 
 /// The lock's name in the store's root.
 const LOCK: &str = "lock";
-/// The turn's name in the store's root.
-const TURN: &str = "turn";
 /// Waits up to this many milliseconds are counted apart; nobody should ever wait longer.
 const COUNTED_MILLISECONDS: usize = 4096;
 /// Whoever waits longer than this is told of in the log.
@@ -53,7 +52,7 @@ impl Waits {
 /// The lock.
 #[derive(Debug)]
 pub(crate) struct WritersLock {
-    turn: File,
+    turn: Turn,
     lock: File,
     path: PathBuf,
     /// Descriptors are shared by all threads, so the flocks only tell processes apart.
@@ -73,7 +72,7 @@ impl WritersLock {
     /// Opens the lock of the store in `root`.
     pub(crate) fn open(root: &Folder) -> Result<Self, GraphError> {
         Ok(Self {
-            turn: root.open_or_create(TURN)?,
+            turn: Turn::open(root)?,
             lock: root.open_or_create(LOCK)?,
             path: root.path().join(LOCK),
             process: Mutex::new(()),
@@ -86,10 +85,10 @@ impl WritersLock {
     pub(crate) fn take(&self) -> Result<Held<'_>, GraphError> {
         let began = Instant::now();
         let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        self.wait(&self.turn)?;
-        let locked = self.wait(&self.lock);
-        unlock(&self.turn);
-        locked?;
+        // Without a turn it is the order that suffers.
+        let turn = self.turn.wait().inspect_err(|error| tracing::debug!(%error, "writers come as they can"));
+        self.wait(&self.lock)?;
+        drop(turn);
         self.note(began.elapsed());
         Ok(Held { lock: &self.lock, _process: process })
     }

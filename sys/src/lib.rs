@@ -13,3 +13,4 @@ pub mod mount;
 mod mount_page;
 mod mount_setattr;
 pub mod mountinfo;
+pub mod range_lock;
