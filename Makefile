@@ -16,20 +16,25 @@
 
 CARGO ?= cargo
 SECONDS ?= 20
-PACKAGES = acl attr btrfs-progs buildah busybox-static containerd e2fsprogs fuse3 gzip perl podman python3 runc strace tar uidmap util-linux xfsprogs zstd
+# What can be built in here beyond the default: ISA-L, where its tools are. `make FEATURES=` builds without.
+FEATURES = $(shell scripts/features)
+ISAL = --package plywood-sys --package plywood-archive --features isal
+PACKAGES = acl attr autoconf automake btrfs-progs buildah busybox-static containerd e2fsprogs fuse3 gzip libtool make nasm perl podman python3 \
+	runc strace tar uidmap util-linux xfsprogs zstd
 # What the virtual machine takes, and what is brought into it.
 VM_PACKAGES = busybox-static cpio dmsetup e2fsprogs kmod qemu-system-x86 thin-provisioning-tools
 
 all:
-	$(CARGO) build --release --package plywood --package plywood-fuse-union
+	$(CARGO) build --release --package plywood --package plywood-fuse-union $(FEATURES)
 
 demo:
-	@$(CARGO) build --release --quiet
+	@$(CARGO) build --release --quiet $(FEATURES)
 	@scripts/demo target/release/plywood
 
 test: packages
 	$(CARGO) test --workspace --all-targets --no-fail-fast
 	$(CARGO) test --workspace --doc --quiet
+	$(if $(FEATURES),$(CARGO) test $(ISAL) --all-targets)
 
 # Sequences that fail are made shorter and written down: see drivers/conformance/src/oracle/mod.rs.
 soak: STEPS ?= 100000
@@ -50,6 +55,7 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+	$(if $(FEATURES),$(CARGO) clippy $(ISAL) --all-targets --quiet -- -D warnings)
 	$(CARGO) clippy --manifest-path fuzz/Cargo.toml --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 
@@ -88,5 +94,5 @@ fuse-bench:
 	$(CARGO) bench --package plywood-fuse-union --bench table -- $(PEERS)
 
 corpus-test:
-	$(CARGO) build --release --quiet
+	$(CARGO) build --release --quiet $(FEATURES)
 	scripts/corpus-test target/release/plywood $(CORPUS)

@@ -2,9 +2,9 @@
 
 use std::io::{self, BufRead, Read};
 
-use flate2::bufread::GzDecoder;
 use zstd::stream::read::Decoder as ZstdDecoder;
 
+use super::Member;
 use super::packed::Packed;
 use super::{Compression, DecompressionError};
 
@@ -43,7 +43,7 @@ pub struct Decompressor<R: Read> {
 enum Engine<R: Read> {
     Undetected(Packed<R>),
     Plain(Packed<R>),
-    Gzip(Box<GzDecoder<Packed<R>>>),
+    Gzip(Box<Member<Packed<R>>>),
     /// After a gzip member: padding, a further member or the end.
     BetweenMembers(Packed<R>),
     Zstd(ZstdDecoder<'static, Packed<R>>),
@@ -104,7 +104,7 @@ impl<R: Read> Decompressor<R> {
         self.compression = Some(compression);
         Ok(match compression {
             Compression::None => Engine::Plain(packed),
-            Compression::Gzip => Engine::Gzip(Box::new(GzDecoder::new(packed))),
+            Compression::Gzip => Engine::Gzip(Box::new(Member::new(packed))),
             Compression::Zstd => {
                 let mut decoder = ZstdDecoder::with_buffer(packed)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
@@ -138,7 +138,7 @@ impl<R: Read> Decompressor<R> {
             Engine::Gzip(decoder) => self.engine = Engine::BetweenMembers(decoder.into_inner()),
             Engine::BetweenMembers(mut packed) => {
                 if after_member(&mut packed)? {
-                    self.engine = Engine::Gzip(Box::new(GzDecoder::new(packed)));
+                    self.engine = Engine::Gzip(Box::new(Member::new(packed)));
                 } else {
                     self.engine = Engine::BetweenMembers(packed);
                     return Ok(Some(0));

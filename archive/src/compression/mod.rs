@@ -3,11 +3,19 @@
 mod compressor;
 mod decompressor;
 mod error;
+#[cfg(feature = "isal")]
+mod member;
 mod packed;
 
 pub use compressor::Compressor;
 pub use decompressor::{Decompressor, ExpansionLimit};
 pub use error::DecompressionError;
+
+/// What unpacks one gzip member: ISA-L where it was built in (docs/adr/0008), else zlib-rs.
+#[cfg(not(feature = "isal"))]
+use flate2::bufread::GzDecoder as Member;
+#[cfg(feature = "isal")]
+use member::Member;
 
 /// How a stream is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

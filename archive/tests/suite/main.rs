@@ -9,6 +9,7 @@ mod bad_archives;
 mod compression;
 mod fixtures;
 mod foreign_archives;
+mod gzip_members;
 mod layer;
 mod pipeline;
 mod recipe;
