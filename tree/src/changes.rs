@@ -5,6 +5,7 @@
 
 use std::iter::Peekable;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::vec::IntoIter;
 
 use plywood_archive::tar::Timestamp;
@@ -83,7 +84,7 @@ pub fn differences(
         None => (ChangeKind::Added, true),
     };
     let complete = layer.markers() == Markers::Whole;
-    walk.ancestors.push(Ancestor { folder: root, path: Vec::new(), stat, kind, visited: false });
+    walk.ancestors.push(Ancestor { folder: Rc::new(root), path: Vec::new(), stat, kind, visited: false });
     if differs {
         walk.visit_ancestors()?;
     } else if let Some(root) = walk.ancestors.last_mut() {
@@ -112,7 +113,7 @@ pub fn changes(
 
 /// A folder that the walk is in.
 struct Ancestor {
-    folder: OwnedFd,
+    folder: Rc<OwnedFd>,
     path: Vec<u8>,
     stat: Stat,
     kind: ChangeKind,
@@ -159,7 +160,7 @@ impl Walk<'_, '_> {
     /// A name that the layer itself has.
     fn present(&mut self, name: &[u8], at: Vec<u8>, complete: bool, was_there: bool) -> DriverResult<()> {
         let Some(ancestor) = self.ancestors.last() else { return Ok(()) };
-        let held = Node::new(&ancestor.folder, b".").open_folder().attempt("open", &at)?;
+        let held = Rc::clone(&ancestor.folder);
         let node = Node::new(&held, name);
         let stat = node.stat().attempt("look up", &at)?;
         let found = if was_there { self.below.find(&at)? } else { None };
@@ -195,7 +196,7 @@ impl Walk<'_, '_> {
             _ => true,
         };
         let _permit = folder::Permit::hold(opened.as_fd()).attempt("open", &at)?;
-        self.ancestors.push(Ancestor { folder: opened, path: at, stat, kind, visited: false });
+        self.ancestors.push(Ancestor { folder: Rc::new(opened), path: at, stat, kind, visited: false });
         if differs {
             self.visit_ancestors()?;
         }

@@ -93,12 +93,12 @@ impl Exporting<'_> {
             kind,
             ..blank()
         };
+        if entry.kind == Kind::Regular {
+            return self.regular(node, stat, entry, at);
+        }
         if !matches!(entry.kind, Kind::HardLink { .. }) {
             entry.xattrs = carried_xattrs(node, self.markers).attempt("read extended attributes", at)?;
             self.usage.inodes += 1;
-        }
-        if entry.kind == Kind::Regular {
-            return self.regular(node, stat, entry, at);
         }
         self.append(&entry, at)
     }
@@ -136,10 +136,16 @@ impl Exporting<'_> {
     fn regular(&mut self, node: Node<'_>, stat: &Stat, mut entry: Entry, at: &[u8]) -> DriverResult<()> {
         entry.size_bytes = u64::try_from(stat.st_size).unwrap_or_default();
         self.usage.size_bytes += entry.size_bytes;
+        self.usage.inodes += 1;
         if entry.size_bytes == 0 {
+            entry.xattrs = carried_xattrs(node, self.markers).attempt("read extended attributes", at)?;
             return self.append(&entry, at);
         }
         let opened: OwnedFd = file::open_readable(node).attempt("open", at)?;
+        // Most have none, and the open file tells so at once.
+        if rustix::fs::flistxattr_query(&opened) != Ok(0) {
+            entry.xattrs = carried_xattrs(node, self.markers).attempt("read extended attributes", at)?;
+        }
         // Not by `st_blocks`: blocks of attributes and of the map of extents count there, too.
         let segments = file::data_segments(opened.as_fd(), entry.size_bytes).attempt("find holes", at)?;
         if segments != [Segment { offset: 0, length: entry.size_bytes }] {

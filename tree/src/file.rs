@@ -1,13 +1,11 @@
 //! The content of regular files: opened, and copied with its holes.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 
 use plywood_archive::tar::Segment;
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom, Stat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::metadata::file_type;
 use crate::resolve::Node;
@@ -47,6 +45,9 @@ fn open_forbidden(held: &OwnedFd, stat: &Stat) -> rustix::io::Result<OwnedFd> {
     opened
 }
 
+/// Parts up to this size are copied through memory: two short calls cost less than what `copy_file_range` sets up.
+const SMALL_BYTES: u64 = 64 << 10;
+
 /// Copies the content of a regular file into an empty one: shared where the file system can (`FICLONE`), else by the
 /// kernel (`copy_file_range`), else through memory. Holes stay holes.
 ///
@@ -70,6 +71,10 @@ pub fn copy_content(from: BorrowedFd<'_>, to: BorrowedFd<'_>, size_bytes: u64) -
 pub fn data_segments(file: BorrowedFd<'_>, size_bytes: u64) -> io::Result<Vec<Segment>> {
     let mut segments = Vec::new();
     let mut offset = 0;
+    // Most files have no hole, and one question tells.
+    if size_bytes > 0 && rustix::fs::seek(file, SeekFrom::Hole(0)).is_ok_and(|hole| hole >= size_bytes) {
+        return Ok(vec![Segment { offset: 0, length: size_bytes }]);
+    }
     while offset < size_bytes {
         let start = match rustix::fs::seek(file, SeekFrom::Data(offset)) {
             Ok(start) => start,
@@ -94,6 +99,9 @@ pub fn data_segments(file: BorrowedFd<'_>, size_bytes: u64) -> io::Result<Vec<Se
 fn copy_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, segment: &Segment) -> io::Result<()> {
     let (mut read_at, mut write_at) = (segment.offset, segment.offset);
     let end = segment.offset + segment.length;
+    if segment.length <= SMALL_BYTES {
+        return copy_bytes(from, to, read_at, end);
+    }
     while read_at < end {
         let length = usize::try_from(end - read_at).unwrap_or(usize::MAX).min(1 << 30);
         match rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), length) {
@@ -109,16 +117,19 @@ fn copy_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, segment: &Segment) -> io
 }
 
 fn copy_bytes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, mut offset: u64, end: u64) -> io::Result<()> {
-    let to = File::from(to.try_clone_to_owned()?);
-    let mut buffer = vec![0_u8; BUFFER_BYTES];
+    // Most files are small.
+    let length = usize::try_from(end - offset).map_or(BUFFER_BYTES, |left| left.min(BUFFER_BYTES));
+    let mut buffer = vec![0_u8; length];
     while offset < end {
         let wanted = usize::try_from(end - offset).unwrap_or(usize::MAX).min(buffer.len());
-        let length = rustix::io::pread(from, &mut buffer[..wanted], offset)?;
+        let length = retry_on_intr(|| rustix::io::pread(from, &mut buffer[..wanted], offset))?;
         if length == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        to.write_all_at(&buffer[..length], offset)?;
-        offset += length as u64;
+        match retry_on_intr(|| rustix::io::pwrite(to, &buffer[..length], offset))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => offset += written as u64,
+        }
     }
     Ok(())
 }

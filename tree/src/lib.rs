@@ -6,7 +6,8 @@
 pub mod apply;
 pub mod changes;
 pub mod contents;
-pub mod copy;
+mod copy;
+pub mod copy_tree;
 pub mod equal;
 pub mod export;
 mod fail;

@@ -17,7 +17,7 @@ use plywood_tree::mounted::Detach;
 use plywood_tree::resolve::Node;
 use plywood_tree::settle::make_root;
 use plywood_tree::unpack::{settle_unpacked, unpack};
-use plywood_tree::{Markers, Stack, copy, export, merge, usage};
+use plywood_tree::{Markers, Stack, copy_tree, export, merge, usage};
 
 /// The whole tree of a layer.
 const ROOT: &str = "root";
@@ -59,7 +59,7 @@ impl Vfs {
         )?;
         if let Some(parent) = layer.parent() {
             let from = self.home.layer(parent.id)?.open(ROOT)?;
-            copy::copy_tree(from.as_fd(), root.as_fd())?;
+            copy_tree::copy_tree(from.as_fd(), root.as_fd())?;
         }
         folder.touch(COPIED)?;
         Ok(root)

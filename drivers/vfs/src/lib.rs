@@ -1,4 +1,4 @@
-//! The vfs driver: every layer a whole copy of its parent, reflinked where the file system can.
+//! The vfs driver: every layer a whole copy of its parent, made by several workers, reflinked where the file system can.
 //!
 //! It needs nothing of the kernel and runs without privilege. On disk, below the driver's folder:
 //!
