@@ -19,8 +19,8 @@ SECONDS ?= 20
 # What can be built in here beyond the default: ISA-L, where its tools are. `make FEATURES=` builds without.
 FEATURES = $(shell scripts/features)
 ISAL = --package plywood-sys --package plywood-archive --features isal
-PACKAGES = acl attr autoconf automake btrfs-progs buildah busybox-static containerd e2fsprogs fuse3 gzip libtool make nasm perl podman python3 \
-	runc strace tar uidmap util-linux xfsprogs zstd
+PACKAGES = acl attr autoconf automake btrfs-progs buildah busybox-static chromium containerd e2fsprogs fuse3 gzip libtool make nasm perl podman \
+	python3 runc strace tar uidmap util-linux xfsprogs zstd
 # What the virtual machine takes, and what is brought into it.
 VM_PACKAGES = busybox-static cpio dmsetup e2fsprogs kmod qemu-system-x86 thin-provisioning-tools
 

@@ -8,8 +8,8 @@ use plywood::DriverChoice;
 use serde::Deserialize;
 
 use crate::commands::{
-    changes, check, commit, completions, copy, create, df, diff, export, gc, history, images, info, inspect,
-    layer, load, man, mount, mounts, ps, pull, push, rm, rmi, save, snapshotter, tag, umount,
+    bench, changes, check, commit, completions, copy, create, df, diff, export, gc, history, images, info,
+    inspect, layer, load, man, mount, mounts, ps, pull, push, rm, rmi, save, snapshotter, tag, umount,
 };
 
 /// A container layer store.
@@ -122,6 +122,8 @@ pub(crate) enum Command {
     Gc(gc::Gc),
     /// Verify the store; exits with 1 when it found damage
     Check(check::Check),
+    /// Compare the storage drivers that this machine has
+    Bench(bench::Bench),
     /// Print a completion script
     Completions(completions::Completions),
     /// Print the manual page, or write all pages into a folder

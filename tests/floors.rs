@@ -13,7 +13,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 /// Each crate and its floor. `sys` is the step below the first: `archive` takes its inflater from there.
 /// `image` stands on the upper landing of the fourth floor: it imports `graph`, which knows
 /// nothing of images' formats. `snapshotter` is below the program on the fifth: the program serves it.
-const FLOORS: [(&str, u32); 12] = [
+const FLOORS: [(&str, u32); 13] = [
     ("plywood-sys", 9),
     ("plywood-archive", 10),
     ("plywood-graphdriver", 10),
@@ -25,6 +25,7 @@ const FLOORS: [(&str, u32); 12] = [
     ("plywood-graph", 40),
     ("plywood-image", 45),
     ("plywood-snapshotter", 48),
+    ("plywood-bench", 48),
     ("plywood", 50),
 ];
 
@@ -32,7 +33,10 @@ const FLOORS: [(&str, u32); 12] = [
 const SUITE: &str = "plywood-conformance";
 
 /// `graph` never sees a driver, and a driver never sees `graph`: they meet in `src/`.
-const STRANGERS: [(&str, &str); 10] = [
+const STRANGERS: [(&str, &str); 13] = [
+    ("plywood-bench", "plywood-overlay2"),
+    ("plywood-bench", "plywood-vfs"),
+    ("plywood-bench", "plywood-fuse-union"),
     ("plywood-graph", "plywood-overlay2"),
     ("plywood-graph", "plywood-vfs"),
     ("plywood-graph", "plywood-fuse-union"),

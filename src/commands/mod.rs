@@ -1,5 +1,6 @@
 //! The commands, each in its own file.
 
+pub(crate) mod bench;
 pub(crate) mod changes;
 pub(crate) mod check;
 pub(crate) mod commit;
@@ -53,6 +54,10 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output, messages: Messages)
     match &arguments.command {
         Command::Completions(command) => return command.run(output),
         Command::Man(command) => return command.run(output, messages),
+        Command::Bench(command) => {
+            logging::start(arguments.global.log_level.as_deref(), arguments.global.quiet)?;
+            return command.run(output, messages);
+        }
         Command::Version => {
             output.line(format_args!("plywood {}", env!("CARGO_PKG_VERSION")))?;
             return Ok(Exit::Done);
@@ -120,6 +125,6 @@ fn dispatch(command: Command, program: &mut Program<'_>) -> anyhow::Result<Exit>
         Command::Gc(command) => command.run(program),
         Command::Check(command) => command.run(program),
         // Run by then.
-        Command::Completions(_) | Command::Man(_) | Command::Version => Ok(Exit::Done),
+        Command::Bench(_) | Command::Completions(_) | Command::Man(_) | Command::Version => Ok(Exit::Done),
     }
 }
