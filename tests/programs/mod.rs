@@ -36,5 +36,6 @@ pub fn build() {
 pub fn fuse_union() -> PathBuf {
     build();
     // TARGET/PROFILE/deps/NAME
-    std::env::current_exe().unwrap().parent().and_then(Path::parent).unwrap().join("fuse-union")
+    let own = std::env::current_exe().unwrap_or_default();
+    own.ancestors().nth(2).unwrap_or(&own).join("fuse-union")
 }
