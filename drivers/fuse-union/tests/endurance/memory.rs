@@ -12,7 +12,7 @@ use crate::server::Server;
 const MOST: u64 = 32 << 10;
 
 /// Kilobytes that it may keep, beyond what it began with, of files that the kernel has forgotten.
-const KEPT: u64 = 8 << 10;
+const KEPT: u64 = 10 << 10;
 
 fn fill(root: &Path, files: u64) {
     for folder in 0..files.div_ceil(250) {

@@ -50,14 +50,15 @@ impl Server {
         self.folder.path().join("merged")
     }
 
-    /// Kilobytes that its process holds in memory, and the most that it ever held (`proc_pid_status(5)`).
+    /// Kilobytes of memory that its process holds beside its program's file, and the most that it ever held with that
+    /// (`proc_pid_status(5)`).
     pub fn memory_kilobytes(&self) -> (u64, u64) {
         let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let field = |name: &str| {
             let line = text.lines().find(|line| line.starts_with(name)).unwrap();
             line.split_whitespace().nth(1).unwrap().parse().unwrap()
         };
-        (field("VmRSS:"), field("VmHWM:"))
+        (field("RssAnon:"), field("VmHWM:"))
     }
 
     /// How many files it has open.
