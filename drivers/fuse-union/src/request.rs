@@ -177,8 +177,6 @@ pub struct Features {
     pub passthrough: bool,
     /// The kernel checks access control lists.
     pub access_control_lists: bool,
-    /// Opening with `O_TRUNC` truncates.
-    pub open_truncates: bool,
     /// The kernel leaves it to us to clear set-id bits and capabilities on writes.
     pub kill_privileges: bool,
 }

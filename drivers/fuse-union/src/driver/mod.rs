@@ -153,7 +153,7 @@ impl GraphDriver for FuseUnion {
     fn remove(&self, id: &LayerId) -> DriverResult<()> {
         mounting::clear_dead_of(id)?;
         // A server whose mount is gone takes a moment to end.
-        let mut attempts = 250;
+        let mut attempts = 100;
         while attempts > 0 && self.layers.is_locked(id)? {
             attempts -= 1;
             std::thread::sleep(std::time::Duration::from_millis(20));

@@ -95,6 +95,7 @@ pub(super) fn clear_dead_of(id: &LayerId) -> DriverResult<()> {
 }
 
 fn is_dead(target: &Path) -> bool {
-    // Attributes are answered from the kernel's memory, with or without a server; this never is.
-    rustix::fs::statfs(target).is_err_and(|error| error == Errno::NOTCONN)
+    // Attributes are answered from the kernel's memory, with or without a server; this never is. What was asked while the server's descriptors
+    // were being closed one after the other is broken off.
+    rustix::fs::statfs(target).is_err_and(|error| matches!(error, Errno::NOTCONN | Errno::CONNABORTED))
 }

@@ -1,11 +1,11 @@
 //! The first exchange of a session.
 
 use fuse_abi::linux::{
-    FUSE_ASYNC_DIO, FUSE_ASYNC_READ, FUSE_ATOMIC_O_TRUNC, FUSE_BIG_WRITES, FUSE_CACHE_SYMLINKS,
-    FUSE_DIRECT_IO_ALLOW_MMAP, FUSE_DO_READDIRPLUS, FUSE_DONT_MASK, FUSE_EXPLICIT_INVAL_DATA,
-    FUSE_HANDLE_KILLPRIV_V2, FUSE_HAS_IOCTL_DIR, FUSE_INIT_EXT, FUSE_KERNEL_MINOR_VERSION,
-    FUSE_KERNEL_VERSION, FUSE_MAX_PAGES, FUSE_NO_OPENDIR_SUPPORT, FUSE_PARALLEL_DIROPS, FUSE_PASSTHROUGH,
-    FUSE_POSIX_ACL, FUSE_SETXATTR_EXT, FUSE_WRITEBACK_CACHE, fuse_init_in, fuse_init_out,
+    FUSE_ASYNC_DIO, FUSE_ASYNC_READ, FUSE_BIG_WRITES, FUSE_CACHE_SYMLINKS, FUSE_DIRECT_IO_ALLOW_MMAP,
+    FUSE_DO_READDIRPLUS, FUSE_DONT_MASK, FUSE_EXPLICIT_INVAL_DATA, FUSE_HANDLE_KILLPRIV_V2,
+    FUSE_HAS_IOCTL_DIR, FUSE_INIT_EXT, FUSE_KERNEL_MINOR_VERSION, FUSE_KERNEL_VERSION, FUSE_MAX_PAGES,
+    FUSE_NO_OPENDIR_SUPPORT, FUSE_PARALLEL_DIROPS, FUSE_PASSTHROUGH, FUSE_POSIX_ACL, FUSE_SETXATTR_EXT,
+    FUSE_WRITEBACK_CACHE, fuse_init_in, fuse_init_out,
 };
 
 use crate::request::Features;
@@ -27,6 +27,8 @@ pub(super) struct Agreed {
 }
 
 /// Agrees on what the kernel offers and the file system wishes for.
+///
+/// Not `FUSE_ATOMIC_O_TRUNC`: with it a file is truncated before the kernel finds that it is being executed (`O_RDONLY | O_TRUNC`).
 pub(super) fn agree(offer: &fuse_init_in, wishes: Features) -> Agreed {
     let offered = u64::from(offer.flags) | (u64::from(offer.flags2) << 32);
     let mut taken = u64::from(
@@ -48,7 +50,6 @@ pub(super) fn agree(offer: &fuse_init_in, wishes: Features) -> Agreed {
         (wishes.writeback, u64::from(FUSE_WRITEBACK_CACHE)),
         (wishes.passthrough, FUSE_PASSTHROUGH),
         (wishes.access_control_lists, u64::from(FUSE_POSIX_ACL)),
-        (wishes.open_truncates, u64::from(FUSE_ATOMIC_O_TRUNC)),
         (wishes.kill_privileges, u64::from(FUSE_HANDLE_KILLPRIV_V2)),
     ];
     for (_, flag) in choices.iter().filter(|(wished, _)| *wished) {
@@ -60,7 +61,6 @@ pub(super) fn agree(offer: &fuse_init_in, wishes: Features) -> Agreed {
         writeback: has(u64::from(FUSE_WRITEBACK_CACHE)),
         passthrough: has(FUSE_PASSTHROUGH),
         access_control_lists: has(u64::from(FUSE_POSIX_ACL)),
-        open_truncates: has(u64::from(FUSE_ATOMIC_O_TRUNC)),
         kill_privileges: has(u64::from(FUSE_HANDLE_KILLPRIV_V2)),
     };
     Agreed {

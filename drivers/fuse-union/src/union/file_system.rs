@@ -23,7 +23,6 @@ impl FileSystem for Union {
             writeback: mode != IoMode::Passthrough && self.layers.has_upper,
             passthrough: mode == IoMode::Passthrough && self.layers.has_upper,
             access_control_lists: !self.options.no_access_control_lists && !self.options.no_xattrs,
-            open_truncates: mode != IoMode::NoOpen,
             kill_privileges: true,
         }
     }

@@ -23,7 +23,7 @@ const STAGE: &[u8] = b"work";
 const WHITEOUT: &str = "whiteout";
 
 /// How long a server that is just going away may still hold the work folder. One whose mount somebody uses holds it for longer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The form of the whiteouts that are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

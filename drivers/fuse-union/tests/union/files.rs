@@ -177,3 +177,22 @@ fn files_of_every_size_are_read_and_then_written() {
         }
     }
 }
+
+#[test]
+fn a_file_that_is_executed_is_not_truncated() {
+    for io in MODES {
+        let stage = Stage::new();
+        let _served = stage.mount(io);
+        let path = stage.path("merged/program");
+        // Not by this process, whose children could have the copy open for writing.
+        assert!(std::process::Command::new("cp").arg("/bin/sleep").arg(&path).status().unwrap().success());
+        let length = fs::metadata(&path).unwrap().len();
+        let mut running = std::process::Command::new(&path).arg("60").spawn().unwrap();
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::TRUNC;
+        let opened = rustix::fs::open(&path, flags, rustix::fs::Mode::empty());
+        let left = fs::metadata(stage.path("upper/program")).unwrap().len();
+        running.kill().unwrap();
+        running.wait().unwrap();
+        assert_eq!((opened.err(), left), (Some(rustix::io::Errno::TXTBSY), length), "{io:?}");
+    }
+}
