@@ -233,8 +233,8 @@ pub trait FileSystem: Send + Sync + 'static {
     fn remove_folder(&self, parent: NodeId, name: &[u8]) -> Answer<()>;
     fn rename(&self, from: (NodeId, &[u8]), to: (NodeId, &[u8]), flags: u32) -> Answer<()>;
 
-    /// `ENOSYS` says that files need no opening, once and for all.
-    fn open(&self, node: NodeId, flags: u32, kill_privileges: bool) -> Answer<Opened>;
+    /// `ENOSYS` says that files need no opening, once and for all. `O_TRUNC` comes as a change of the size afterwards.
+    fn open(&self, node: NodeId, flags: u32) -> Answer<Opened>;
     fn release(&self, node: NodeId, handle: u64);
     /// Answers how many bytes of `into` were filled; fewer at the end of the file only.
     fn read(&self, node: NodeId, offset: u64, into: &mut [u8]) -> Answer<usize>;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use fuse_abi::linux::{
     FATTR_ATIME, FATTR_ATIME_NOW, FATTR_CTIME, FATTR_GID, FATTR_KILL_SUIDGID, FATTR_MODE, FATTR_MTIME,
     FATTR_MTIME_NOW, FATTR_SIZE, FATTR_UID, FOPEN_KEEP_CACHE, FOPEN_NOFLUSH, FOPEN_PASSTHROUGH,
-    FUSE_FSYNC_FDATASYNC, FUSE_OPEN_KILL_SUIDGID, FUSE_SETXATTR_ACL_KILL_SGID, FUSE_WRITE_KILL_SUIDGID,
-    fuse_batch_forget_in, fuse_copy_file_range_in, fuse_create_in, fuse_fallocate_in, fuse_forget_in,
-    fuse_forget_one, fuse_fsync_in, fuse_getxattr_in, fuse_getxattr_out, fuse_in_header, fuse_ioctl_in,
-    fuse_ioctl_out, fuse_kstatfs, fuse_link_in, fuse_lseek_in, fuse_lseek_out, fuse_mkdir_in, fuse_mknod_in,
-    fuse_opcode, fuse_open_in, fuse_open_out, fuse_read_in, fuse_release_in, fuse_rename_in, fuse_rename2_in,
+    FUSE_FSYNC_FDATASYNC, FUSE_SETXATTR_ACL_KILL_SGID, FUSE_WRITE_KILL_SUIDGID, fuse_batch_forget_in,
+    fuse_copy_file_range_in, fuse_create_in, fuse_fallocate_in, fuse_forget_in, fuse_forget_one,
+    fuse_fsync_in, fuse_getxattr_in, fuse_getxattr_out, fuse_in_header, fuse_ioctl_in, fuse_ioctl_out,
+    fuse_kstatfs, fuse_link_in, fuse_lseek_in, fuse_lseek_out, fuse_mkdir_in, fuse_mknod_in, fuse_opcode,
+    fuse_open_in, fuse_open_out, fuse_read_in, fuse_release_in, fuse_rename_in, fuse_rename2_in,
     fuse_setattr_in, fuse_setxattr_in, fuse_statfs_out, fuse_write_in, fuse_write_out,
 };
 use rustix::io::Errno;
@@ -241,8 +241,7 @@ impl<F: FileSystem> Dispatcher<F> {
     fn open(&self, request: &Request<'_>, body: &mut Body<'_>) -> Answer<()> {
         if request.operation == fuse_opcode::FUSE_OPEN {
             let given: fuse_open_in = body.take()?;
-            let kill = given.open_flags & FUSE_OPEN_KILL_SUIDGID != 0;
-            let opened = self.file_system.open(request.node, given.flags, kill)?;
+            let opened = self.file_system.open(request.node, given.flags)?;
             request.reply.data(open_out(opened).as_bytes());
         } else {
             let given: fuse_release_in = body.take()?;

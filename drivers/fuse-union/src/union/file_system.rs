@@ -119,8 +119,8 @@ impl FileSystem for Union {
         self.rename_name(from, to, flags)
     }
 
-    fn open(&self, node: NodeId, flags: u32, kill_privileges: bool) -> Answer<Opened> {
-        self.open_file(&self.table.get(node)?, flags, kill_privileges)
+    fn open(&self, node: NodeId, flags: u32) -> Answer<Opened> {
+        self.open_file(&self.table.get(node)?, flags)
     }
 
     fn release(&self, node: NodeId, handle: u64) {

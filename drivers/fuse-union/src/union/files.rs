@@ -38,21 +38,14 @@ impl Use {
 }
 
 impl Union {
-    pub(super) fn open_file(&self, node: &Arc<Node>, flags: u32, kill_privileges: bool) -> Answer<Opened> {
+    pub(super) fn open_file(&self, node: &Arc<Node>, flags: u32) -> Answer<Opened> {
         let flags = OFlags::from_bits_retain(flags);
         if self.io_mode() == IoMode::NoOpen {
             return Err(Errno::NOSYS);
         }
-        let truncates = flags.contains(OFlags::TRUNC);
         let using = Use { flags, made_with: None };
         if using.writes() {
-            self.copy_up(node, if truncates { 0 } else { u64::MAX })?;
-        }
-        if truncates {
-            rustix::fs::ftruncate(&*self.writer(node)?, 0)?;
-            if kill_privileges {
-                self.kill_privileges(node)?;
-            }
+            self.copy_up(node, u64::MAX)?;
         }
         let opened = self.opened(node, using)?;
         if opened.backing.is_none() {
