@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 
 use plywood_sys::range_lock::{Part, lock, try_lock, unlock};
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::retry_on_intr;
 
 use crate::GraphError;
 use crate::folder::Folder;
@@ -54,13 +55,7 @@ impl Turn {
 
     /// Takes the next number and locks its byte.
     fn take_number(&self) -> io::Result<u64> {
-        loop {
-            match flock(&self.file, FlockOperation::LockExclusive) {
-                Ok(()) => break,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        retry_on_intr(|| flock(&self.file, FlockOperation::LockExclusive))?;
         let number = self.next_number();
         flock(&self.file, FlockOperation::Unlock)?;
         number

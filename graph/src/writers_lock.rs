@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::retry_on_intr;
 
 use crate::GraphError;
 use crate::folder::Folder;
@@ -87,7 +88,8 @@ impl WritersLock {
         let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         // Without a turn it is the order that suffers.
         let turn = self.turn.wait().inspect_err(|error| tracing::debug!(%error, "writers come as they can"));
-        self.wait(&self.lock)?;
+        retry_on_intr(|| flock(&self.lock, FlockOperation::LockExclusive))
+            .map_err(GraphError::io("lock", &self.path))?;
         drop(turn);
         self.note(began.elapsed());
         Ok(Held { lock: &self.lock, _process: process })
@@ -98,16 +100,6 @@ impl WritersLock {
         Waits {
             by_millisecond: self.by_millisecond.iter().map(|count| count.load(Ordering::Relaxed)).collect(),
             longest: Duration::from_micros(self.longest_microseconds.load(Ordering::Relaxed)),
-        }
-    }
-
-    fn wait(&self, file: &File) -> Result<(), GraphError> {
-        loop {
-            match flock(file, FlockOperation::LockExclusive) {
-                Ok(()) => return Ok(()),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(GraphError::io("lock", &self.path)(error)),
-            }
         }
     }
 
